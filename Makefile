@@ -1,0 +1,45 @@
+# tflite-edge: every target sets up what it needs; nothing has to be installed first but Python.
+#
+#   make convert MODEL=mobilenet    train, convert and verify a model: build/mobilenet/
+#   make test                       run all tests
+#   make check                      lint, types, import contracts
+#   make bench                      measure what benchmarks/ measures
+#   make clean                      remove build/ and the virtual environment
+#
+# PYTHON=python3.11 chooses the interpreter (3.10 to 3.13), ARGS="--max-drop 2" adds options to convert.
+
+MODEL ?= mobilenet
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help convert test check bench clean
+help:
+	@sed -n 's/^#   //p' Makefile
+
+convert: $(READY)
+	$(BIN)/tflite-edge convert models/$(MODEL).toml -o build/$(MODEL) $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf build $(VENV)
+
+$(READY): setup.cfg constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "error: $$($(PYTHON) --version 2>&1) cannot run TensorFlow 2.21"; \
+	    echo "  do: make PYTHON=python3.11 $(MAKECMDGOALS)   (3.10 to 3.13)"; exit 4; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[convert,runtime,dev]'
+	@touch $@

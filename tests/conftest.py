@@ -1,0 +1,115 @@
+"""Shared fixtures: a cache of the session's own, a small trained model, a folder of images, the installed command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Nothing is read from or left in the user's own cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["TFLITE_EDGE_CACHE"] = str(folder)
+    return folder
+
+
+class Command:
+    """The installed `tflite-edge`, run as a user runs it."""
+
+    path = Path(sys.executable).parent / "tflite-edge"
+
+    def __call__(self, *args, code=0, **options):
+        done = subprocess.run([self.path, *map(str, args)], capture_output=True, text=True, timeout=300, **options)
+        assert done.returncode == code, f"exit {done.returncode}, wanted {code}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def json(self, *args, code=0):
+        return json.loads(self(*args, "--format", "json", code=code).stdout)
+
+
+@pytest.fixture(scope="session")
+def edge():
+    return Command()
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """uint8 [1797, 8, 8], int64 [1797]."""
+    from tflite_edge.tf.data.sources import open_source
+
+    pool = open_source("digits")
+    return pool.samples, pool.y
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory, digits):
+    """Four classes of forty 16 x 16 PNG digits each: zero, one, two, three in alphabetical order of names."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("photos")
+    images, y = digits
+    for label, name in enumerate(("a-zero", "b-one", "c-two", "d-three")):
+        (root / name).mkdir()
+        for number, index in enumerate(np.flatnonzero(y == label)[:40]):
+            Image.fromarray(images[index]).resize((16, 16)).save(root / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_model(digits):
+    """A little convolutional net for digits 0 to 3 in 12 x 12 x 3, trained on values of -1..1."""
+    import tflite_edge.tf  # noqa: F401 - sets the environment before TensorFlow is imported
+    from tflite_edge.tf.quiet import quiet
+
+    with quiet():
+        import tf_keras
+        from PIL import Image
+
+        tf_keras.utils.set_random_seed(1)
+        layers = tf_keras.layers
+        model = tf_keras.Sequential(
+            [
+                tf_keras.Input((12, 12, 3), name="image"),
+                layers.Conv2D(8, 3, strides=2, use_bias=False, name="conv"),
+                layers.BatchNormalization(momentum=0.8),
+                layers.ReLU(),
+                layers.DepthwiseConv2D(3, name="depthwise"),
+                layers.Flatten(),
+                layers.Dense(64, activation="relu", name="hidden"),
+                layers.Dense(4, activation="softmax", name="probabilities"),
+            ],
+            name="small",
+        )
+        images, y = digits
+        few = y < 4
+        x = np.stack([np.asarray(Image.fromarray(i).convert("RGB").resize((12, 12))) for i in images[few]])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(x / 127.5 - 1.0, y[few], epochs=8, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory, small_model):
+    from tflite_edge.tf.quiet import quiet
+
+    path = tmp_path_factory.mktemp("model") / "small.h5"
+    with quiet():
+        small_model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory, edge, model_file, image_folder):
+    """The folder and the JSON document of one conversion to every mode through the installed command."""
+    out = tmp_path_factory.mktemp("out") / "small"
+    modes = "float32,float16,dynamic,int8,int16x8"
+    document = edge.json("convert", model_file, "--data", image_folder, "--quantize", modes, "-o", out, "--max-drop", "10")
+    return out, document

@@ -1,0 +1,60 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tflite_edge.records.errors import RecipeError
+from tflite_edge.records.plain import from_plain, nearest, to_plain
+from tflite_edge.records.recipe import DataSource, ModelSource, Recipe, Training
+
+
+@given(
+    st.builds(
+        Training,
+        epochs=st.integers(1, 1000),
+        batch=st.integers(1, 4096),
+        learning_rate=st.floats(1e-6, 1),
+        augment=st.floats(0, 2),
+        seed=st.integers(0, 2**31),
+    ),
+    st.integers(1, 10_000),
+)
+def test_a_recipe_survives_the_round_trip(training, samples):
+    recipe = Recipe(ModelSource("mobilenet", input=(32, 32, 3)), DataSource(calibration_samples=samples), training)
+    assert from_plain(Recipe, to_plain(recipe)) == recipe
+
+
+def test_an_unknown_key_names_the_nearest():
+    with pytest.raises(RecipeError, match="unknown key 'calibration_sample' in .data.") as caught:
+        from_plain(Recipe, {"model": {"name": "mobilenet"}, "data": {"calibration_sample": 3}})
+    assert caught.value.do == "did you mean 'calibration_samples'?"
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"model": {"name": 3}}, "model.name must be str"),
+        ({"model": {"name": "mobilenet", "alpha": "wide"}}, "model.alpha must be float"),
+        ({"model": {"name": "mobilenet", "allow_code": 1}}, "model.allow_code must be bool"),
+        ({"model": []}, r"\[model\] must be a table"),
+        ({}, "incomplete"),
+        ({"model": {}}, "either a zoo name or a file"),
+        ({"model": {"name": "a", "file": "b"}}, "either a zoo name or a file"),
+        ({"model": {"name": "mobilenet", "alpha": 0}}, "alpha must be in"),
+        ({"model": {"name": "mobilenet"}, "convert": {"quantize": ["int4"]}}, "unknown quantisation 'int4'"),
+        ({"model": {"name": "mobilenet"}, "convert": {"quantize": []}}, "quantize is empty"),
+        ({"model": {"name": "mobilenet"}, "convert": {"quantize": ["int8", "int8"]}}, "twice"),
+        ({"model": {"name": "mobilenet"}, "convert": {"io": "int4"}}, "cannot have int4"),
+        ({"model": {"name": "mobilenet"}, "data": {"calibration_samples": 0}}, "at least 1"),
+        ({"model": {"name": "mobilenet"}, "data": {"test": 0.9, "calibration": 0.2}}, "shares"),
+        ({"model": {"name": "mobilenet"}, "target": {"runtime": "tflite"}}, "unknown runtime"),
+        ({"model": {"name": "mobilenet"}, "optimize": [{"step": "prune"}]}, "not part of this version"),
+    ],
+)
+def test_impossible_recipes_are_refused_with_the_reason(table, message):
+    with pytest.raises(RecipeError, match=message):
+        from_plain(Recipe, table)
+
+
+def test_nearest_lists_what_exists_when_nothing_is_close():
+    assert nearest("zzz", ["float32", "int8"]) == "known: float32, int8"

@@ -1,0 +1,88 @@
+"""The command line. Commands are imported only when they are named, and TensorFlow only when they run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from tflite_edge import __version__
+from tflite_edge.records.errors import EXIT_BUG, EXIT_INTERRUPTED, EdgeError
+from tflite_edge.records.plain import nearest
+
+# name -> the line that `--help` shows; the command lives in the module of the same name.
+COMMANDS = {
+    "convert": "Make flatbuffers from a Keras model and prove them on a TFLite runtime.",
+    "inspect": "Read a .tflite file's bytes: types, operators, quantisation, sizes.",
+    "bench": "Time a .tflite file: start-up, latency, memory, stability.",
+    "evaluate": "Score a .tflite file on labelled data.",
+    "models": "List the zoo of lightweight models.",
+    "init": "Write a commented recipe to start from.",
+}
+
+
+class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"tflite_edge.cli.{name}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args[0] not in COMMANDS:
+            raise click.UsageError(f"no command {args[0]!r}; {nearest(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Short help without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tflite-edge")
+def app() -> None:
+    """From a Keras model to a small, fast and verified TFLite model for a Raspberry Pi.
+
+    \b
+    tflite-edge convert mobilenet                  train, convert, verify: build/mobilenet/
+    tflite-edge convert my.h5 --data photos/       your own model and images
+    tflite-edge inspect model.tflite               what the bytes really hold
+    """
+
+
+def main() -> int:
+    """Run the command line; the exit code is the verdict's or the error's (see records/errors.py)."""
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    try:
+        return int(app.main(standalone_mode=False) or 0)
+    except EdgeError as error:
+        return _say(f"error: {error}", error.exit_code)
+    except click.exceptions.Abort:
+        return _say("interrupted; finished steps are kept, run again to go on", EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        return _say("interrupted; finished steps are kept, run again to go on", EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:  # the reader of stdout has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the one place where a bug becomes a message
+        if os.environ.get("TFLITE_EDGE_DEBUG"):
+            raise
+        return _say(
+            f"internal error: {type(error).__name__}: {error}\n  do: report it with the output of TFLITE_EDGE_DEBUG=1", EXIT_BUG
+        )
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(text, err=True)
+    return code

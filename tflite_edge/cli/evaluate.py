@@ -1,0 +1,37 @@
+"""`tflite-edge evaluate`: accuracy on labelled data."""
+
+from __future__ import annotations
+
+import click
+
+from tflite_edge.cli import show
+from tflite_edge.cli.sink import Sink, format_option
+from tflite_edge.records.preprocess import NORMALIZATIONS
+from tflite_edge.records.verdict import OK
+
+
+@click.command()
+@click.argument("model")
+@click.option("--data", metavar="DATA", help="As for convert.  [default: what the model was made with, else digits]")
+@click.option("--normalize", type=click.Choice(["auto", *NORMALIZATIONS]), default="auto", show_default=True)
+@click.option("--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of each interpreter.")
+@click.option("--deadline", type=float, default=600.0, show_default=True, help="Longest time in seconds.")
+@format_option
+def command(
+    model: str, data: str | None, normalize: str, runtime: str, threads: int, deadline: float, sink: Sink
+) -> None:
+    """Score a .tflite file on the test samples of DATA, in a process of its own.
+
+    \b
+    tflite-edge evaluate build/mobilenet/mobilenet-static-wi8ai8.tflite
+    tflite-edge evaluate model.tflite --data photos/ --normalize=-1..1 --format json
+    """
+    from tflite_edge.evaluate import evaluate
+    from tflite_edge.records.plain import to_plain
+    from tflite_edge.records.recipe import DataSource, Target
+
+    wanted = DataSource(data or "digits", normalize=normalize) if data or normalize != "auto" else None
+    with sink.listening() as listen:
+        result = evaluate(model, wanted, target=Target(runtime, threads, deadline), listen=listen)
+    sink.result("evaluate", OK, {"model": model, **to_plain(result)}, *show.evaluation(result, model))

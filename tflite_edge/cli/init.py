@@ -1,0 +1,79 @@
+"""`tflite-edge init`: a commented recipe to start from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from tflite_edge.cli.sink import Sink, format_option
+from tflite_edge.records.errors import UsageError
+from tflite_edge.records.verdict import OK
+
+TEMPLATE = """\
+# A recipe of tflite-edge: `tflite-edge convert {file}`. Every line below [model] is a default.
+
+[model]
+{source}
+# input = [64, 64, 1]       # height, width, channels
+# alpha = 0.25              # width multiplier of a zoo model
+weights = "train"           # zoo models: train (on the data below), imagenet, random
+allow_code = false          # load a file that runs its maker's code (Lambda layers)
+
+[data]
+source = "digits"           # digits, mnist, fashion_mnist, cifar10, cifar100, an image folder, an .npz
+normalize = "auto"          # none (0..255), 0..1, -1..1, imagenet-torch
+fit = "stretch"             # stretch, or crop: scale the shorter side, cut the centre
+test = 0.2                  # shares set aside where the source has no test split of its own
+calibration = 0.1
+calibration_samples = 200   # size of the representative dataset
+seed = 7
+
+[train]                     # how a zoo model is trained on first use
+epochs = 25
+batch = 32
+learning_rate = 0.003
+augment = 0.5               # strength of turning, zooming and shifting; 0 switches it off
+seed = 7
+
+[convert]
+quantize = ["float32", "float16", "int8"]   # also: dynamic, int16x8
+io = "int8"                 # input and output of the int8 model: int8, uint8, float32
+bake = false                # true: the normalisation is inside the model, the board feeds raw bytes
+flex = false                # true: TensorFlow operators allowed (no small runtime has them)
+
+[target]
+runtime = "auto"            # ai-edge-litert, tflite-runtime
+threads = 1
+deadline_s = 600.0
+
+[gates]                     # what the exported files must reach on the target's runtime
+max_drop = 1.0              # points of accuracy below the float Keras model
+min_agreement = 0.9         # share of samples on which a quantised file answers as Keras does
+max_difference = 1e-4       # of a float32 file's outputs to Keras's
+"""
+
+
+@click.command()
+@click.argument("source", default="mobilenet")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("recipe.toml"), show_default=True)
+@format_option
+def command(source: str, out: Path, sink: Sink) -> None:
+    """Write a commented recipe for SOURCE, a zoo name or a model file.
+
+    \b
+    tflite-edge init mobilenet_v2 -o my_recipe.toml
+    tflite-edge init my_model.h5
+    """
+    import json
+
+    from tflite_edge.artifact import write
+    from tflite_edge.records.recipe import recipe_for
+
+    if out.exists():
+        raise UsageError(f"{out} exists already", do="choose another name with -o")
+    model = recipe_for(source).model
+    chosen = f"name = {json.dumps(model.name)}" if model.name else f"file = {json.dumps(os.path.relpath(model.file, out.parent))}"
+    write(out, TEMPLATE.format(file=out, source=chosen))
+    sink.result("init", OK, {"recipe": str(out)}, f"wrote {out}; next: tflite-edge convert {out}")

@@ -1,0 +1,128 @@
+"""Records as tables for people: at most 100 columns, units in the heads, a dash for what was not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tflite_edge.cli.sink import Table
+from tflite_edge.records.job import BenchResult, ScoreResult
+from tflite_edge.records.manifest import Manifest
+from tflite_edge.records.verdict import Finding
+
+if TYPE_CHECKING:
+    from tflite_edge.evaluate import Evaluation
+    from tflite_edge.flatbuffer.facts import Facts
+
+
+def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
+    source = manifest.source
+    counts = ", ".join(f"{count} {name}" for name, count in source.samples.items())
+    keras = "" if source.keras_top1 is None else f"; Keras float top-1 {source.keras_top1:.2%}"
+    yield f"{source.model}: {source.parameters:,} parameters on {source.data} ({counts}){keras}"
+    yield from (f"{key}: {why}" for key, why in source.why.items())
+    yield from (f"note: {note}" for note in source.notes)
+    floats = [model.bench.median_s for model in manifest.models if model.mode == "float32" and model.bench]
+    rows = []
+    for model in manifest.models:
+        score, bench = model.score, model.bench
+        drop = "-" if model.drop is None else f"{model.drop:+.2f} ±{model.drop_ci:.2f}"
+        rows.append(
+            [
+                model.scheme if model.file else f"({model.mode})",
+                f"{model.bytes / 1024:,.1f}" if model.file else "-",
+                f"{model.gzip_bytes / 1024:,.1f}" if model.file else "-",
+                _percent(score.top1 if score else None),
+                drop,
+                _percent(score.agreement if score else None),
+                f"{bench.median_s * 1e3:.3f}" if bench else "-",
+                f"{floats[0] / bench.median_s:.2f}" if floats and bench else "-",
+                model.verdict,
+            ]
+        )
+    columns = ["scheme ", "KiB", "gzip", "top-1 %", "drop points", "agree %", "ms", "x float", "verdict "]
+    yield Table(columns, rows)
+    yield from _findings((f.what, f) for model in manifest.models for f in model.findings)
+    ran = next((model.bench for model in manifest.models if model.bench), None)
+    if ran:
+        yield f"ran on {ran.runtime.name} {ran.runtime.version}, {ran.threads} thread, this machine ({manifest.host['cpu']})"
+    yield f"in {out}: {manifest.name}-SCHEME.tflite, manifest.json, labels.txt, samples.npz"
+
+
+def _findings(found: Iterable[tuple[str, Finding]]) -> Iterable[str]:
+    for what, finding in found:
+        yield f"broken promise: {what}"
+        yield from (f"  {line}" for line in finding.evidence.splitlines())
+        if finding.do:
+            yield f"  do: {finding.do}"
+
+
+def facts(facts: Facts) -> Iterable[Table | str]:
+    file, weights = facts.file, facts.weights
+    yield f"{file.name}: {facts.scheme} ({facts.scheme_why})"
+    yield (
+        f"{file.size_bytes:,} bytes, {file.gzip_bytes:,} gzipped, {file.container_bytes:,} of them structure; "
+        f"{weights.parameters:,} parameters"
+    )
+    yield (
+        f"weights: {weights.per_channel} tensors per-channel, {weights.per_tensor} per-tensor, "
+        f"{weights.tensors - weights.per_channel - weights.per_tensor} not quantised"
+    )
+    edge = [("input", tensor) for tensor in facts.inputs] + [("output", tensor) for tensor in facts.outputs]
+    rows = [
+        [side, tensor.name, tensor.dtype, str(list(tensor.shape)), _scale(tensor.scale, tensor.zero_point)]
+        for side, tensor in edge
+    ]
+    yield Table(["edge ", "tensor ", "type ", "shape ", "scale, zero point "], rows)
+    rows = [[str(op.count), op.name + (" (custom)" if op.custom else ""), str(op.version)] for op in facts.operators]
+    yield Table(["count", "operator ", "version"], rows)
+    named = ", ".join(f"#{op.index} {op.name}" for op in facts.float_operators[:8])
+    if facts.float_operators and facts.scheme.startswith(("mixed", "static")):
+        yield f"float operators left: {len(facts.float_operators)}: {named}"
+    if facts.dynamic_shapes:
+        yield "some activations have dynamic shapes"
+    yield f"signatures: {', '.join(signature.key for signature in facts.signatures) or 'none'}"
+    yield f"smallest runtime, as the converter wrote it: {file.min_runtime_version or '-'}"
+
+
+def _scale(scale: float | None, zero_point: int | None) -> str:
+    return "-" if scale is None else f"{scale:.6g}, {zero_point}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"
+
+
+def bench(result: BenchResult, model: str) -> Iterable[Table | str]:
+    rss = "-" if result.peak_rss_bytes is None else f"{result.peak_rss_bytes / 2**20:.1f}"
+    milliseconds = (result.init_s, result.first_s, result.median_s, result.p90_s, result.p99_s, result.min_s)
+    columns = ["init ms", "first ms", "median ms", "p90", "p99", "min", "spread %", "runs", "threads", "peak MiB"]
+    row = [*(f"{1e3 * seconds:.3f}" for seconds in milliseconds), f"{100 * result.spread:.1f}", str(len(result.samples_s))]
+    yield f"{model} on {result.runtime.name} {result.runtime.version} ({result.runtime.why})"
+    yield Table(columns, [[*row, str(result.threads), rss]])
+    yield result.stability
+    if result.peak_rss_bytes is None:
+        yield result.peak_rss_why
+
+
+def evaluation(result: Evaluation, model: str) -> Iterable[Table | str]:
+    score = result.score
+    yield f"{model} on {score.images} test samples, {score.runtime.name} {score.runtime.version} ({score.runtime.why})"
+    yield f"normalize: {result.why}"
+    yield from (f"note: {note}" for note in result.notes)
+    if score.task == "classification":
+        yield Table(
+            ["top-1 %", "top-5 %", "images/s", "workers"],
+            [[_percent(score.top1), _percent(score.top5), f"{score.images_per_s:,.0f}", str(score.workers)]],
+        )
+        yield from _confused(score, result.labels)
+    elif score.mae is not None:
+        yield f"mean absolute error {score.mae:.6g}, {score.images_per_s:,.0f} samples/s"
+
+
+def _confused(score: ScoreResult, labels: tuple[str, ...]) -> Iterable[str]:
+    pairs = [(count, *map(int, pair.split(","))) for pair, count in (score.confusion or {}).items()]
+    wrong = sorted(((count, true, said) for count, true, said in pairs if true != said), reverse=True)[:5]
+    if wrong:
+        yield "most confused: " + ", ".join(f"{labels[true]} taken for {labels[said]} ({count})" for count, true, said in wrong)

@@ -1,0 +1,132 @@
+"""Accuracy of any flatbuffer on any data, measured on the target's runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflite_edge import flatbuffer
+from tflite_edge.records.errors import EdgeError
+from tflite_edge.records.event import Event, Listener, silent
+from tflite_edge.records.job import Job, ScoreResult
+from tflite_edge.records.manifest import Manifest, Variant
+from tflite_edge.records.plain import from_plain
+from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.recipe import DataSource, Target
+from tflite_edge.targets import local
+
+if TYPE_CHECKING:
+    from tflite_edge.flatbuffer.facts import Facts
+    from tflite_edge.tf.data.sources import Pool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """score: on the test samples. why: how the preprocessing was chosen. labels: by class number."""
+
+    score: ScoreResult
+    preprocess: Preprocess
+    why: str
+    labels: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def evaluate(
+    model: str | Path, data: DataSource | None = None, *, target: Target | None = None, listen: Listener = silent
+) -> Evaluation:
+    """Score `model` on the test samples of `data`, which `convert` did not train or calibrate with.
+
+    A manifest beside the model tells the preprocessing and the split; without one, and with normalize
+    "auto", the normalisation is chosen on the calibration samples. Raises EdgeError.
+    """
+    from tflite_edge.tf.data.dataset import split
+    from tflite_edge.tf.data.packs import write_pack
+    from tflite_edge.tf.data.sources import open_source
+
+    path, target = Path(model), target or Target()
+    facts = flatbuffer.inspect(path)
+    made = _made(path, facts.file.sha256)
+    data = _same_split(data, made)
+    listen(Event("load", data.source))
+    pool = open_source(data.source)
+    if made and data.normalize == "auto":
+        preprocess, why = made.manifest.preprocess, "the manifest beside the model says so"
+    else:
+        preprocess, why = _choose(facts, pool, data, path, target)
+    dataset = split(pool, data, preprocess)
+    fed = Preprocess(channels=preprocess.channels) if made and made.variant.baked else preprocess
+    with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
+        pack = write_pack(Path(work) / "test.npz", dataset.test.raw, dataset.test.y)
+        listen(Event("score", f"{len(dataset.test)} samples"))
+        score = local.score(_job(path, pack, fed, target), deadline_s=target.deadline_s)
+    return Evaluation(score, preprocess, why, pool.classes, tuple(dict.fromkeys([*dataset.notes, *pool.notes])))
+
+
+@dataclass(frozen=True)
+class _Made:
+    manifest: Manifest
+    variant: Variant
+
+
+def _made(path: Path, digest: str) -> _Made | None:
+    """The manifest beside the model and this model's entry in it; None when there is none of these bytes."""
+    beside = path.parent / "manifest.json"
+    if not beside.is_file():
+        return None
+    try:
+        manifest = from_plain(Manifest, json.loads(beside.read_text()))
+    except (OSError, ValueError, EdgeError):
+        return None  # somebody else's manifest.json, or another version's
+    matching = [variant for variant in manifest.models if variant.sha256 == digest]
+    return _Made(manifest, matching[0]) if matching else None
+
+
+def _same_split(data: DataSource | None, made: _Made | None) -> DataSource:
+    """The data as asked for; split as in the manifest when they are the same data."""
+    if made is None:
+        return data or DataSource()
+    recorded = made.manifest.recipe.data
+    if data is None or data == replace(DataSource(), source=recorded.source):
+        return replace(recorded, normalize="auto")
+    return data
+
+
+def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Target) -> tuple[Preprocess, str]:
+    """(preprocess, why) for a model that came without a manifest."""
+    from tflite_edge.tf.data.dataset import split
+    from tflite_edge.tf.data.normalization import choose, trials
+    from tflite_edge.tf.data.packs import write_pack
+
+    raw_bytes = facts.inputs[0].dtype == "uint8" and facts.inputs[0].scale in (None, 1.0)
+    if data.normalize == "auto" and raw_bytes:
+        data = replace(data, normalize="none")
+    tried = trials(pool, tuple(facts.inputs[0].shape[1:]), data)
+    if len(tried) == 1:
+        ((name, preprocess),) = tried.items()
+        return preprocess, "the model takes raw bytes" if raw_bytes else f"{name}: as asked, or the data are not images"
+    calibration = split(pool, data, next(iter(tried.values()))).calibration
+    with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
+        pack = write_pack(Path(work) / "calibration.npz", calibration.raw, None)
+
+        def answer(preprocess: Preprocess) -> NDArray[np.float32]:
+            outputs = Path(work) / "outputs.npy"
+            job = replace(_job(path, pack, preprocess, target), outputs=str(outputs))
+            local.score(job, deadline_s=target.deadline_s)
+            answers: NDArray[np.float32] = np.load(outputs)
+            return answers
+
+        name, why = choose(calibration, tried, answer)
+    return tried[name], f"{name}: {why}"
+
+
+def _job(path: Path, pack: Path, preprocess: Preprocess, target: Target) -> Job:
+    return Job(
+        "score", str(path), target.runtime, target.threads, workers=os.cpu_count() or 1, pack=str(pack), preprocess=preprocess
+    )

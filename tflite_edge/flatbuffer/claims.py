@@ -1,0 +1,147 @@
+"""Compares what a file holds with what the converter was asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tflite_edge.flatbuffer.facts import Facts, TensorFact
+from tflite_edge.flatbuffer.scheme import QUANTIZED_TYPES
+from tflite_edge.records.conversion import STATIC, Conversion
+from tflite_edge.records.verdict import Finding
+
+# The converter's dynamic-range mode leaves smaller constants in float
+# (tensorflow/lite/tools/optimize/quantize_weights.cc, kWeightsMinNumElementsDefault; so does TF 2.21).
+DYNAMIC_MIN_ELEMENTS = 1024
+NAMED = 5  # operators listed in a finding
+
+# mode -> the type that most weights must have
+WEIGHT_TYPES = {
+    "float32": "float32",
+    "float16": "float16",
+    "dynamic": "int8",
+    "int8": "int8",
+    "int16x8": "int8",
+}
+
+# What usually went wrong when a mode did not take.
+CURES = {
+    "float32": "convert without optimisations",
+    "float16": "convert with float16 among the converter's supported types",
+    "dynamic": "look for layers whose kernels take no int8 weights; int8 quantises those as well",
+    "int8": "check that the representative dataset yields samples: an empty one silently gives a float model",
+    "int16x8": "check that the representative dataset yields samples and each operator has an int16 kernel",
+}
+
+
+def check(facts: Facts, conversion: Conversion) -> list[Finding]:
+    """Every promise of `conversion` that the file breaks, most important first; empty when all are kept."""
+    return [
+        *_empty(facts),
+        *_scheme(facts, conversion),
+        *_float_operators(facts, conversion),
+        *_foreign_operators(facts, conversion),
+        *_edge(facts, conversion),
+    ]
+
+
+def _empty(facts: Facts) -> Iterator[Finding]:
+    if not facts.operators:
+        yield Finding("the file has no operators", do="convert a model that computes something", fatal=True)
+
+
+def _scheme(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
+    wanted = conversion.scheme
+    if facts.scheme in (wanted, wanted.replace("static", "mixed")):  # the latter: see _float_operators
+        return
+    types = _weight_types(facts)
+    dtype = WEIGHT_TYPES[conversion.mode]
+    too_small = facts.weights.largest_elements < DYNAMIC_MIN_ELEMENTS
+    if conversion.mode == "dynamic" and not types[dtype] and facts.weights.tensors and too_small:
+        yield Finding(
+            f"asked for {wanted}, the file is {facts.scheme}: no constant is large enough",
+            evidence=f"dynamic-range quantises constants of {DYNAMIC_MIN_ELEMENTS:,} elements and more; "
+            f"the largest weight here has {facts.weights.largest_elements:,}",
+            do="quantise with int8, which has no such limit, or keep float16",
+        )
+        return
+    others = [f"{count} {other}" for other, count in sorted(types.items()) if other != dtype]
+    weights = f"{types[dtype]} of {facts.weights.tensors} weight tensors are {dtype}"
+    if others:
+        weights += f" ({', '.join(others)})"
+    if not facts.weights.tensors:
+        weights = "the file has no weights"
+    yield Finding(
+        f"asked for {wanted}, the file is {facts.scheme}",
+        evidence=f"{weights}\n{facts.scheme_why}",
+        do=CURES[conversion.mode],
+    )
+
+
+def _weight_types(facts: Facts) -> Counter[str]:
+    weights = (group for group in facts.weights.constants if group.role == "weight")
+    return Counter({group.dtype: group.tensors for group in weights})
+
+
+def _float_operators(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
+    # A file that is not quantised at all is _scheme's finding, not a list of all its operators.
+    if conversion.mode not in STATIC or not facts.scheme.startswith("mixed") or not facts.float_operators:
+        return
+    named = [f"#{op.index} {op.name} -> {op.tensor} ({op.dtype})" for op in facts.float_operators[:NAMED]]
+    more = len(facts.float_operators) - len(named)
+    total = sum(count.count for count in facts.operators)
+    yield Finding(
+        f"{len(facts.float_operators)} of {total} operators still compute in float",
+        evidence="\n".join([*named, f"and {more} more"] if more else named),
+        do=f"use layers that have {WEIGHT_TYPES[conversion.mode]} kernels, or move these out of the model",
+    )
+
+
+def _foreign_operators(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
+    if conversion.flex or not facts.custom:
+        return
+    own = [name for name in facts.custom if name not in facts.flex]
+    if facts.flex:
+        yield Finding(
+            "the file needs TensorFlow's Flex delegate, which small runtimes do not have",
+            evidence=", ".join(facts.flex),
+            do="replace these layers, or allow Flex and run with a runtime that has it",
+        )
+    if own:
+        yield Finding(
+            "the file has custom operators, which a runtime knows only if someone registered them",
+            evidence=", ".join(own),
+            do="replace these layers by ones with builtin operators",
+        )
+
+
+def _edge(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
+    """Types at the inputs and outputs. Indices, texts and truth values have no choice of type."""
+    takes = "uint8" if conversion.bake and conversion.mode not in STATIC else conversion.io
+    for side, tensors, wanted in (("input", facts.inputs, takes), ("output", facts.outputs, conversion.io)):
+        for tensor in tensors:
+            if tensor.dtype == wanted or not _is_quantity(tensor):
+                continue
+            yield Finding(
+                f"{side} {tensor.name} is {tensor.dtype}, asked for {wanted}",
+                evidence=f"shape {list(tensor.shape)}, {_quantization(tensor)}",
+                do=f"convert with {side} type {wanted}, or feed what the file takes",
+            )
+    if conversion.bake and conversion.mode in STATIC and conversion.io == "uint8":
+        for tensor in facts.inputs:
+            if tensor.dtype == "uint8" and (tensor.scale, tensor.zero_point) != (1.0, 0):
+                yield Finding(
+                    f"input {tensor.name} does not take raw values 0..255 as they are",
+                    evidence=f"{_quantization(tensor)}; raw values need scale 1 and zero point 0",
+                    do="calibrate with samples that reach both 0 and 255",
+                )
+
+
+def _is_quantity(tensor: TensorFact) -> bool:
+    return tensor.dtype.startswith(("float", "bfloat")) or tensor.dtype in QUANTIZED_TYPES
+
+
+def _quantization(tensor: TensorFact) -> str:
+    if tensor.scale is None:
+        return "not quantised"
+    return f"scale {tensor.scale:g}, zero point {tensor.zero_point}"

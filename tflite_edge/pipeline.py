@@ -1,0 +1,86 @@
+"""The story: load -> (optimise) -> convert -> inspect -> run on the target -> judge -> publish."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tflite_edge import flatbuffer
+from tflite_edge.artifact import Artifact
+from tflite_edge.records.conversion import Conversion
+from tflite_edge.records.errors import ModelError, TargetError
+from tflite_edge.records.event import Event, Listener, silent
+from tflite_edge.records.job import Job
+from tflite_edge.records.manifest import Manifest, Variant
+from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.recipe import Recipe
+from tflite_edge.records.verdict import FAILED, Finding, drop_points, judge, verdict_of
+from tflite_edge.targets import local
+
+
+def convert(recipe: Recipe, out: Path, *, listen: Listener = silent, argv: Sequence[str] = ()) -> Manifest:
+    """Make every variant of the recipe, prove each on the target's runtime, and leave them in `out`.
+
+    A variant that cannot be made, or that crashes its runtime, is recorded as failed and the others go
+    on. Raises EdgeError when nothing can be done at all. Killed and run again, finished steps are found.
+    """
+    from tflite_edge.tf.convert.variants import Variants
+    from tflite_edge.tf.source import open_model
+
+    artifact = Artifact(out, recipe, argv)
+    with artifact.timed("load"):
+        source = open_model(recipe, listen)
+        artifact.describe(source.provenance(), source.data.preprocess)
+    with Variants(source) as variants, tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
+        pack = source.write_pack(Path(work) / "test.npz")
+        source.write_pack(out / "samples.npz", most=200)
+        conversions = recipe.convert.conversions()
+        for number, conversion in enumerate(conversions):
+            listen(Event("convert", conversion.mode, number, len(conversions)))
+            made = None
+            try:
+                with artifact.timed(f"convert {conversion.mode}"):
+                    made = variants.make(conversion)
+                with artifact.timed(f"prove {conversion.mode}"):
+                    variant = prove(made, conversion, pack, source.data.preprocess, recipe)
+            except (ModelError, TargetError) as error:
+                variant = failed(conversion, error)
+                listen(Event("convert", f"{conversion.mode}: {error}", warning=True))
+            artifact.add(variant, made)
+        listen(Event("convert", "done", len(conversions), len(conversions)))
+    return artifact.finish()
+
+
+def prove(made: Path, conversion: Conversion, pack: Path, preprocess: Preprocess, recipe: Recipe) -> Variant:
+    """Read the bytes back, run them on the target's runtime, and hold both against what was asked."""
+    facts = flatbuffer.inspect(made)
+    fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
+    job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(pack), preprocess=fed)
+    score = local.score(replace(job, workers=os.cpu_count() or 1), deadline_s=recipe.target.deadline_s)
+    bench = local.bench(replace(job, verb="bench"), deadline_s=recipe.target.deadline_s)
+    findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
+    drop = None if score.lost is None else drop_points(score.gained or 0, score.lost, score.images)
+    return Variant(
+        mode=conversion.mode,
+        file=f"{recipe.name}-{facts.scheme}.tflite",
+        scheme=facts.scheme,
+        baked=conversion.bake,
+        sha256=facts.file.sha256,
+        bytes=facts.file.size_bytes,
+        gzip_bytes=facts.file.gzip_bytes,
+        verdict=verdict_of(findings),
+        findings=findings,
+        drop=drop and drop[0],
+        drop_ci=drop and drop[1],
+        score=score,
+        bench=bench,
+    )
+
+
+def failed(conversion: Conversion, error: ModelError | TargetError) -> Variant:
+    """What is known of a variant that could not be made or run: why."""
+    finding = Finding(error.what, error.evidence, error.do, fatal=True, exit_code=error.exit_code)
+    return Variant(conversion.mode, "", conversion.scheme, conversion.bake, "", 0, 0, FAILED, [finding])

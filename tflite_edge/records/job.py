@@ -1,0 +1,147 @@
+"""The harness protocol: a job goes in as one JSON file, one JSON document comes back on stdout.
+
+`python harness.pyz job.json` -> `{"schema": 1, "ok": true, ...result}` with exit status 0, or
+`{"schema": 1, "ok": false, "error": {"kind", "what", "evidence", "do"}}` with exit status 1, where `kind`
+is a key of ERROR_KINDS. Talk goes to stderr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Tuple, Type
+
+from tflite_edge.records.errors import DataError, EdgeError, MissingError, ModelError, RecipeError
+from tflite_edge.records.preprocess import Preprocess
+
+SCHEMA = 1
+VERBS = ("bench", "score")
+RUNTIMES = ("ai-edge-litert", "tflite-runtime")
+
+# What the harness raises becomes a kind in the document, and the caller raises the same class again.
+ERROR_KINDS: Dict[str, Type[EdgeError]] = {
+    "model": ModelError,
+    "runtime": MissingError,
+    "data": DataError,
+    "job": RecipeError,
+    "bug": EdgeError,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the harness is to do with one model.
+
+    verb: "bench" (time it on random or packed input) or "score" (run a labelled pack through it).
+    runtime: "auto" or one of RUNTIMES. threads: of the interpreter.
+    workers: interpreters that share a score's images, one thread each.
+    pack: path of a `.npz` with `x`, and optionally `y` and `reference` (see `harness/score.py`).
+    """
+
+    verb: str
+    model: str
+    runtime: str = "auto"
+    threads: int = 1
+    workers: int = 1
+    warmups: int = 5
+    runs: int = 50
+    min_seconds: float = 0.5
+    pack: Optional[str] = None
+    preprocess: Optional[Preprocess] = None
+    outputs: Optional[str] = None
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise RecipeError(
+                f"a job of schema {self.schema} meets a harness of schema {SCHEMA}",
+                do="use the harness of the same tflite-edge that wrote the job",
+            )
+        if self.verb not in VERBS:
+            raise RecipeError(f"verb must be one of {', '.join(VERBS)}, not {self.verb!r}")
+        if self.runtime not in ("auto", *RUNTIMES):
+            raise RecipeError(f"runtime must be auto or one of {', '.join(RUNTIMES)}, not {self.runtime!r}")
+        if min(self.threads, self.workers, self.runs) < 1 or min(self.warmups, self.min_seconds) < 0:
+            raise RecipeError("threads, workers and runs are 1 or more; warmups and min_seconds 0 or more")
+        if self.verb == "score" and self.pack is None:
+            raise RecipeError("a score needs a pack")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Which interpreter ran, and why it was chosen."""
+
+    name: str
+    version: str
+    why: str
+    python: str
+    machine: str
+    numpy: str
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output as the runtime reports it. scale 0.0 means not quantised."""
+
+    name: str
+    dtype: str
+    shape: Tuple[int, ...]
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """One model timed in one process. Every `*_s` is in seconds; `samples_s` are the raw timed runs.
+
+    init_s: constructor and tensor allocation. first_s: the first inference. spread: (p75 - p25) / median.
+    peak_rss_bytes: high-water mark of the whole process, None with a why where the OS does not tell.
+    """
+
+    runtime: Runtime
+    threads: int
+    inputs: List[Tensor]
+    outputs: List[Tensor]
+    init_s: float
+    first_s: float
+    warmups_s: List[float]
+    samples_s: List[float]
+    median_s: float
+    p90_s: float
+    p99_s: float
+    min_s: float
+    spread: float
+    stable: bool
+    stability: str
+    peak_rss_bytes: Optional[int]
+    peak_rss_why: str
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """One model's answers on one pack. Shares are in [0, 1]; what has no basis is None.
+
+    task: "classification" (integer labels), "regression" (float targets) or "agreement" (no labels).
+    top1, top5: against the labels; top5 is None below six classes. reference_top1: the float model's.
+    confusion: {"true,predicted": images}. gained, lost: images that only this model / only the
+        float model got right.
+    mae, reference_mae: regression error of this model and of the float model, in target units.
+    agreement: share of images on which this model and the float model have the same argmax.
+    max_difference: largest absolute difference of any output to the float model's.
+    """
+
+    runtime: Runtime
+    task: str
+    images: int
+    seconds: float
+    images_per_s: float
+    workers: int
+    top1: Optional[float] = None
+    top5: Optional[float] = None
+    reference_top1: Optional[float] = None
+    confusion: Optional[Dict[str, int]] = None
+    gained: Optional[int] = None
+    lost: Optional[int] = None
+    mae: Optional[float] = None
+    reference_mae: Optional[float] = None
+    agreement: Optional[float] = None
+    max_difference: Optional[float] = None

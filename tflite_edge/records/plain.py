@@ -1,0 +1,66 @@
+"""Records to and from plain JSON/TOML values, strictly: an unknown key names the nearest one."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import typing
+from typing import Any, Dict, Type, TypeVar
+
+from tflite_edge.records.errors import RecipeError
+
+T = TypeVar("T")
+
+
+def to_plain(record: Any) -> Dict[str, Any]:
+    """A dataclass as JSON-ready values: tuples become lists."""
+    plain: Dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(record)))
+    return plain
+
+
+def nearest(word: str, known: typing.Iterable[str]) -> str:
+    """``did you mean 'x'?``, or the list of what exists when nothing is close."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)
+
+
+def from_plain(cls: Type[T], values: Any, where: str = "") -> T:
+    """Build the dataclass `cls` from a mapping; `where` is the path used in messages.
+
+    Raises RecipeError on an unknown key, a value of the wrong type, or a missing field.
+    """
+    if not isinstance(values, dict):
+        raise RecipeError(f"[{where}] must be a table", evidence=f"got {values!r}")
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            place = f" in [{where}]" if where else ""
+            raise RecipeError(f"unknown key {key!r}{place}", do=nearest(key, hints))
+    ready = {key: _coerce(hints[key], value, f"{where}.{key}".strip(".")) for key, value in values.items()}
+    try:
+        return cls(**ready)
+    except TypeError as error:
+        raise RecipeError(f"incomplete table [{where}]", evidence=str(error)) from error
+
+
+def _coerce(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin is typing.Union:  # Optional[X]
+        return None if value is None else _coerce(next(a for a in args if a is not type(None)), value, where)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return from_plain(hint, value, where)
+    if origin in (tuple, list):
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return origin(_coerce(args[0], item, where) for item in items)
+    if origin is dict:
+        if isinstance(value, dict):
+            return dict(value)
+    elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    elif type(value) is hint:
+        return value
+    raise RecipeError(f"{where} must be {getattr(hint, '__name__', hint)}", evidence=f"got {value!r}")

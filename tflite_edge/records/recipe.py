@@ -1,0 +1,209 @@
+"""The recipe: everything that decides what comes out. TOML in; the resolved recipe goes into the manifest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import Any, Dict, Optional, Tuple
+
+from tflite_edge.records.conversion import SCHEMES, Conversion
+from tflite_edge.records.errors import RecipeError
+from tflite_edge.records.job import RUNTIMES
+from tflite_edge.records.plain import from_plain, nearest
+from tflite_edge.records.preprocess import NORMALIZATIONS
+from tflite_edge.records.verdict import Gates
+
+WEIGHTS = ("train", "imagenet", "random")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A zoo model by `name`, or the user's own `file` (.h5, tf_keras .keras, SavedModel folder).
+
+    input: [height, width, channels]; alpha: width multiplier. Both only for zoo models, except that
+    `input` also fills the open dimensions of a file that leaves them open.
+    """
+
+    name: str = ""
+    file: str = ""
+    input: Optional[Tuple[int, ...]] = None
+    alpha: Optional[float] = None
+    weights: str = "train"
+    allow_code: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.name) == bool(self.file):
+            raise RecipeError("[model] needs either a zoo name or a file", do='name = "mobilenet", or file = "my_model.h5"')
+        if self.weights not in WEIGHTS:
+            raise RecipeError(f"unknown weights {self.weights!r}", do=nearest(self.weights, WEIGHTS))
+        if self.alpha is not None and not 0 < self.alpha <= 4:
+            raise RecipeError(f"alpha must be in (0, 4], not {self.alpha}")
+        if self.input is not None and (not self.input or min(self.input) < 1):
+            raise RecipeError(f"input must be positive sizes, such as [96, 96, 3], not {list(self.input)}")
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """`source`: a name (digits, mnist, fashion_mnist, cifar10, cifar100), an image folder or an .npz.
+
+    normalize: a key of NORMALIZATIONS, or "auto": the zoo model's own, else what the model proves to
+        have been trained with. test and calibration: shares of the pool where the source has no split
+        of its own. calibration_samples: size of the representative dataset, stratified by class.
+    """
+
+    source: str = "digits"
+    normalize: str = "auto"
+    fit: str = "stretch"
+    test: float = 0.2
+    calibration: float = 0.1
+    calibration_samples: int = 200
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        if self.normalize not in ("auto", *NORMALIZATIONS):
+            raise RecipeError(f"unknown normalize {self.normalize!r}", do=nearest(self.normalize, ("auto", *NORMALIZATIONS)))
+        if not (0 < self.test < 1 and 0 < self.calibration < 1 and self.test + self.calibration < 1):
+            raise RecipeError(
+                "test and calibration must be shares in (0, 1) that leave something to train on",
+                evidence=f"test = {self.test}, calibration = {self.calibration}",
+            )
+        if self.calibration_samples < 1:
+            raise RecipeError(
+                f"calibration_samples must be at least 1, not {self.calibration_samples}",
+                do="100 to 500 images, a few of every class, are usual; without any the converter makes a float model",
+            )
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a zoo model without weights is trained: Adam, warm-up and cosine decay, small affine augmentation.
+
+    augment: strength; 1.0 is up to 8.6 degrees, 10 % zoom and an eighth of the image of shift.
+    """
+
+    epochs: int = 25
+    batch: int = 32
+    learning_rate: float = 3e-3
+    augment: float = 0.5
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1 or self.learning_rate <= 0 or self.augment < 0:
+            raise RecipeError("[train] takes positive epochs, batch and learning_rate, and augment >= 0")
+
+
+@dataclass(frozen=True)
+class Convert:
+    """The flatbuffers to make: `quantize` names modes; `io` is the edge type of the int8 one."""
+
+    quantize: Tuple[str, ...] = ("float32", "float16", "int8")
+    io: str = "int8"
+    bake: bool = False
+    flex: bool = False
+
+    def __post_init__(self) -> None:
+        for mode in self.quantize:
+            if mode not in SCHEMES:
+                raise RecipeError(f"unknown quantisation {mode!r}", do=nearest(mode, SCHEMES))
+        if not self.quantize:
+            raise RecipeError("quantize is empty", do="one or more of " + ", ".join(SCHEMES))
+        if len(set(self.quantize)) != len(self.quantize):
+            raise RecipeError(f"quantize names a mode twice: {', '.join(self.quantize)}")
+        self.conversions()
+
+    def conversions(self) -> Tuple[Conversion, ...]:
+        return tuple(
+            Conversion(mode, io=self.io if mode == "int8" else "float32", bake=self.bake, flex=self.flex)
+            for mode in self.quantize
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the harness runs, and with what. deadline_s: the longest one harness process may take."""
+
+    runtime: str = "auto"
+    threads: int = 1
+    deadline_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.runtime not in ("auto", *RUNTIMES):
+            raise RecipeError(f"unknown runtime {self.runtime!r}", do=nearest(self.runtime, ("auto", *RUNTIMES)))
+        if self.threads < 1 or self.deadline_s <= 0:
+            raise RecipeError("[target] takes threads >= 1 and deadline_s > 0")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    model: ModelSource
+    data: DataSource = field(default_factory=DataSource)
+    train: Training = field(default_factory=Training)
+    optimize: Tuple[Dict[str, Any], ...] = ()
+    convert: Convert = field(default_factory=Convert)
+    target: Target = field(default_factory=Target)
+    gates: Gates = field(default_factory=Gates)
+
+    def __post_init__(self) -> None:
+        if self.optimize:
+            raise RecipeError("[[optimize]] steps are not part of this version yet", do="remove the [[optimize]] tables")
+
+    @property
+    def name(self) -> str:
+        """What the outputs are called: the zoo name or the file's stem."""
+        return self.model.name or os.path.splitext(os.path.basename(self.model.file.rstrip("/\\")))[0]
+
+
+def read_recipe(path: str) -> Recipe:
+    """Read a recipe (.toml), or the resolved recipe out of a manifest (.json).
+
+    A relative `file` or folder in it is relative to the recipe. Raises RecipeError.
+    """
+    try:
+        with open(path, "rb") as stream:
+            values = _parse(path, stream.read())
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}", evidence=str(error)) from error
+    recipe = from_plain(Recipe, values)
+    folder = os.path.dirname(os.path.abspath(path))
+    model, data = recipe.model, recipe.data
+    if model.file:
+        model = replace(model, file=os.path.normpath(os.path.join(folder, model.file)))
+    beside = os.path.normpath(os.path.join(folder, data.source))
+    if os.path.exists(beside) and ("/" in data.source or "." in data.source):
+        data = replace(data, source=beside)
+    return replace(recipe, model=model, data=data)
+
+
+def _parse(path: str, text: bytes) -> Dict[str, Any]:
+    if path.endswith(".json"):
+        import json
+
+        try:
+            return dict(json.loads(text)["recipe"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecipeError(f"{path} is not a manifest of tflite-edge", evidence=repr(error)) from error
+    tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        return dict(tomllib.loads(text.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not valid TOML", evidence=str(error)) from error
+
+
+def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
+    """The recipe behind `source`: a recipe (.toml), a manifest (.json), a model file or a zoo name.
+
+    changes: {"table.key": value} laid over it; None values are skipped. Raises RecipeError.
+    """
+    if source.endswith((".toml", ".json")):
+        recipe = read_recipe(source)
+    elif os.path.exists(source) or os.path.splitext(source)[1] or os.sep in source:
+        recipe = Recipe(ModelSource(file=source))
+    else:
+        recipe = Recipe(ModelSource(name=source))
+    for path, value in (changes or {}).items():
+        if value is not None:
+            table, key = path.split(".")
+            recipe = replace(recipe, **{table: replace(getattr(recipe, table), **{key: value})})
+    return recipe

@@ -1,0 +1,105 @@
+"""Gates, findings and the verdict: pure decisions on records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, Tuple
+
+from tflite_edge.records.errors import EXIT_GATE
+from tflite_edge.records.job import ScoreResult
+
+OK, DEGRADED, FAILED = "ok", "degraded", "failed"
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What the exported file must reach on the target's runtime.
+
+    max_drop: points of top-1 below the float Keras model (regression: percent of error growth).
+    min_agreement: share of images with the float model's argmax, for all files but float32.
+    max_difference: largest absolute output difference to Keras, for float32 files, which only reorder sums.
+    """
+
+    max_drop: float = 1.0
+    min_agreement: float = 0.9
+    max_difference: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One broken promise: what, with the evidence, and what to do about it.
+
+    fatal: nothing usable was made. exit_code: what the command line answers because of it.
+    """
+
+    what: str
+    evidence: str = ""
+    do: str = ""
+    fatal: bool = False
+    exit_code: int = EXIT_GATE
+
+
+def verdict_of(findings: Iterable[Finding]) -> str:
+    """`ok` without findings, `failed` when one is fatal (nothing usable was made), else `degraded`."""
+    findings = tuple(findings)
+    if any(finding.fatal for finding in findings):
+        return FAILED
+    return DEGRADED if findings else OK
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    order = (OK, DEGRADED, FAILED)
+    return max(verdicts, key=order.index, default=OK)
+
+
+def drop_points(gained: int, lost: int, images: int) -> Tuple[float, float]:
+    """(drop, half width of its 95 % interval) in points of accuracy, for two models on the same images.
+
+    gained/lost: images only the new / only the float model got right. Paired, so only the images on
+    which they differ count (Agresti, Categorical Data Analysis, section 11.1: Wald interval for
+    dependent proportions).
+    """
+    drop = (lost - gained) / images
+    variance = (lost + gained - images * drop * drop) / images**2
+    return 100 * drop, 196 * max(variance, 0.0) ** 0.5
+
+
+def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
+    """The gates that an exported file did not meet, from its answers on the target's runtime."""
+    missed = []
+    if score.gained is not None and score.lost is not None:
+        drop, half = drop_points(score.gained, score.lost, score.images)
+        if drop > gates.max_drop:
+            missed.append(
+                Finding(
+                    f"accuracy is {drop:.2f} points below the float model; the gate allows {gates.max_drop:g}",
+                    f"{score.top1:.2%} against {score.reference_top1:.2%} on {score.images} images, 95 % interval +-{half:.2f}",
+                    "more calibration samples, quantisation int16x8 or float16, or a wider [gates] max_drop",
+                )
+            )
+    if score.mae is not None and score.reference_mae:
+        growth = 100 * (score.mae / score.reference_mae - 1)
+        if growth > gates.max_drop:
+            missed.append(
+                Finding(
+                    f"the mean absolute error grew by {growth:.2f} %; the gate allows {gates.max_drop:g}",
+                    f"{score.mae:.6g} against {score.reference_mae:.6g} on {score.images} samples",
+                    "more calibration samples, or quantisation int16x8 or float16",
+                )
+            )
+    if mode == "float32" and score.max_difference is not None and score.max_difference > gates.max_difference:
+        missed.append(
+            Finding(
+                f"the outputs differ from Keras by up to {score.max_difference:.2g}; the gate allows {gates.max_difference:.2g}",
+                do="[gates] max_difference, when the outputs are not probabilities",
+            )
+        )
+    if mode != "float32" and score.agreement is not None and score.agreement < gates.min_agreement:
+        missed.append(
+            Finding(
+                f"the file agrees with Keras on {score.agreement:.1%} of {score.images} samples; "
+                f"the gate asks for {gates.min_agreement:.0%}",
+                do="more calibration samples, or quantisation int16x8 or float16",
+            )
+        )
+    return tuple(missed)

@@ -1,0 +1,77 @@
+"""The one place that touches TFLiteConverter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflite_edge.records.conversion import STATIC, Conversion
+from tflite_edge.records.errors import DataError, ModelError
+from tflite_edge.tf.quiet import quiet
+
+
+def convert(frozen: Path, conversion: Conversion, calibration: np.ndarray | None = None) -> bytes:
+    """The flatbuffer of a frozen SavedModel.
+
+    calibration: float32 [N, ...], what the frozen model takes; needed by the modes in STATIC.
+    Raises DataError when the representative dataset is empty (the converter would silently make a
+    float model), ModelError when the converter refuses.
+    """
+    used = 0
+
+    def representative() -> Iterator[list[np.ndarray]]:
+        nonlocal used
+        for sample in calibration if calibration is not None else ():
+            used += 1
+            yield [sample[None].astype(np.float32)]
+
+    with quiet() as talk:
+        import tensorflow as tf
+
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(frozen))
+        _configure(tf, converter, conversion)
+        if conversion.mode in STATIC:
+            if calibration is None or len(calibration) == 0:
+                raise DataError(f"{conversion.mode} needs calibration samples, and there are none")
+            converter.representative_dataset = representative
+        try:
+            flatbuffer = converter.convert()
+        except Exception as error:  # noqa: BLE001 - the converter raises bare exceptions of many kinds
+            raise ModelError(
+                f"TensorFlow {tf.__version__} cannot convert this model to {conversion.mode}",
+                evidence=_first_lines(str(error)) or talk.tail(),
+                do=_advice(str(error)),
+            ) from error
+    if conversion.mode in STATIC and used == 0:
+        raise DataError("the converter used none of the calibration samples")
+    return bytes(flatbuffer)
+
+
+def _configure(tf: Any, converter: Any, conversion: Conversion) -> None:
+    ops = tf.lite.OpsSet
+    supported = {
+        "int8": [ops.TFLITE_BUILTINS_INT8],
+        "int16x8": [ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8],
+    }.get(conversion.mode, [ops.TFLITE_BUILTINS])
+    if conversion.flex:
+        supported.append(ops.SELECT_TF_OPS)
+    converter.target_spec.supported_ops = supported
+    if conversion.mode != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if conversion.mode == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if conversion.mode in STATIC:
+        converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(conversion.io)
+
+
+def _first_lines(text: str, lines: int = 6, width: int = 160) -> str:
+    return "\n".join(line.strip()[:width] for line in text.splitlines() if line.strip() and "<unknown>" not in line)[: lines * width]
+
+
+def _advice(text: str) -> str:
+    if "Flex" in text or "SELECT_TF_OPS" in text or "TF Select" in text:
+        return "rewrite these operators, or add --flex (tflite-runtime and ai-edge-litert then refuse the model)"
+    return "try another --quantize mode; float32 has the widest operator support"

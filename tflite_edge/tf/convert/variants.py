@@ -1,0 +1,74 @@
+"""The variants of one source as flatbuffers, each made once and then found in the cache."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tflite_edge import __version__
+from tflite_edge.artifact import cached, key_of
+from tflite_edge.records.conversion import STATIC, Conversion
+from tflite_edge.records.errors import RecipeError
+from tflite_edge.records.plain import to_plain
+from tflite_edge.tf.convert.convert import convert
+from tflite_edge.tf.convert.freeze import freeze
+from tflite_edge.tf.source import Source
+
+
+class Variants:
+    """Makes variants of one source; freezes the model once for each kind of input, when first needed."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._frozen: dict[str, Path] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="tflite-edge-")
+
+    def __enter__(self) -> Variants:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def make(self, conversion: Conversion) -> Path:
+        """The path of the flatbuffer in the cache. Raises what `convert` raises."""
+        data, key = self.source.data, [self.source.fingerprint, to_plain(conversion)]
+        if conversion.bake:
+            if not data.pool.are_images:
+                raise RecipeError("bake needs images", evidence=f"{data.pool.name} holds other values")
+            key += [to_plain(data.preprocess)]
+        if conversion.mode in STATIC:
+            key += [data.calibration.sha256, to_plain(data.preprocess)]
+        from importlib.metadata import version
+
+        def fill(folder: Path) -> None:
+            flatbuffer = convert(self._freeze(conversion), conversion, self._calibration(conversion))
+            (folder / "model.tflite").write_bytes(flatbuffer)
+
+        return cached("flatbuffer", key_of(key, version("tensorflow"), __version__), fill) / "model.tflite"
+
+    def _freeze(self, conversion: Conversion) -> Path:
+        raw = "float32" if conversion.mode in STATIC else "uint8"
+        kind = raw if conversion.bake else "normalized"
+        if kind not in self._frozen:
+            bake = self.source.data.preprocess if conversion.bake else None
+            self._frozen[kind] = freeze(self.source.model, Path(self._folder.name) / kind, bake=bake, raw_type=raw)
+        return self._frozen[kind]
+
+    def _calibration(self, conversion: Conversion) -> np.ndarray | None:
+        if conversion.mode not in STATIC:
+            return None
+        split = self.source.data.calibration
+        return _anchored(split.raw) if conversion.bake else split.x
+
+
+def _anchored(raw: np.ndarray) -> np.ndarray:
+    """float32 copy of uint8 images whose first image holds a 0 and a 255 in its corners.
+
+    Raw bytes can be fed without arithmetic only when the input's quantisation is exactly scale 1 over
+    0..255; two corner pixels make the calibrated range that, whatever images were drawn.
+    """
+    samples = raw.astype(np.float32)
+    samples[0, 0, 0], samples[0, -1, -1] = 0.0, 255.0
+    return samples

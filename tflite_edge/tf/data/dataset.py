@@ -1,0 +1,133 @@
+"""A pool, split once and for all, behind one preprocessing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from tflite_edge.harness.preprocess import normalize
+from tflite_edge.records.errors import DataError
+from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.recipe import DataSource
+from tflite_edge.tf.data.sources import Pool
+
+# Below this, activation ranges are luck: the converter would not complain, the int8 model would be wrong.
+MIN_CALIBRATION = 10
+
+
+@dataclass
+class Split:
+    """Some samples of the pool, read on first use. raw: uint8 or float32 [n, ...]; y as in Pool."""
+
+    pool: Pool
+    wanted: np.ndarray
+    preprocess: Preprocess
+
+    @cached_property
+    def _read(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.pool.read(self.wanted, self.preprocess)
+
+    @property
+    def raw(self) -> np.ndarray:
+        return self._read[0]
+
+    @property
+    def indices(self) -> np.ndarray:
+        return self._read[1]
+
+    @property
+    def y(self) -> np.ndarray | None:
+        return None if self.pool.y is None else self.pool.y[self.indices]
+
+    @property
+    def x(self) -> np.ndarray:
+        """float32 [n, ...]: what the model takes."""
+        return normalize(self.raw, self.preprocess)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(np.ascontiguousarray(self.raw).tobytes()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass
+class Dataset:
+    """train, calibration and test never share a sample; `calibration` is the representative dataset."""
+
+    pool: Pool
+    preprocess: Preprocess
+    train: Split
+    calibration: Split
+    test: Split
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def task(self) -> str:
+        if self.pool.y is None:
+            return "agreement"
+        return "classification" if np.issubdtype(self.pool.y.dtype, np.integer) else "regression"
+
+
+def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
+    """Deterministic splits by `source.seed`, stratified by class; a source's own test split is kept.
+
+    Raises DataError when calibration would have fewer than MIN_CALIBRATION samples or test none.
+    """
+    groups = _groups(pool)
+    generator = np.random.default_rng(source.seed)
+    parts: dict[str, list[np.ndarray]] = {"train": [], "calibration": [], "test": []}
+    for group in groups:
+        shuffled = generator.permutation(group)
+        if pool.fixed is None:
+            cut = max(1, round(len(shuffled) * source.test)) if len(shuffled) > 2 else 0
+            test, rest = shuffled[:cut], shuffled[cut:]
+        else:
+            test = shuffled[pool.fixed[shuffled] == "test"]
+            rest = shuffled[pool.fixed[shuffled] == "train"]
+        # Small pools still need a few calibration samples of every class, but never more than a third.
+        few = min(len(rest) // 3, -(-2 * MIN_CALIBRATION // len(groups)))
+        cut = max(few, round(len(shuffled) * source.calibration) if pool.fixed is None else round(len(rest) * source.calibration))
+        parts["test"].append(test)
+        parts["calibration"].append(rest[:cut])
+        parts["train"].append(rest[cut:])
+    calibration = _round_robin(parts["calibration"], source.calibration_samples)
+    _refuse_few(pool, calibration, np.concatenate(parts["test"]), source)
+    notes = list(pool.notes)
+    if len(calibration) < 100:
+        notes.append(f"{len(calibration)} calibration samples are few; 100 to 500 are usual")
+    return Dataset(
+        pool,
+        preprocess,
+        Split(pool, np.sort(np.concatenate(parts["train"])), preprocess),
+        Split(pool, calibration, preprocess),
+        Split(pool, np.sort(np.concatenate(parts["test"])), preprocess),
+        notes,
+    )
+
+
+def _groups(pool: Pool) -> list[np.ndarray]:
+    if pool.y is None or not np.issubdtype(pool.y.dtype, np.integer):
+        return [np.arange(len(pool.samples))]
+    return [np.flatnonzero(pool.y == label) for label in np.unique(pool.y)]
+
+
+def _round_robin(groups: list[np.ndarray], count: int) -> np.ndarray:
+    """Up to `count` samples, one of every group in turn: balanced, and the first few are already diverse."""
+    turns = [(turn, number, index) for number, group in enumerate(groups) for turn, index in enumerate(group)]
+    return np.array([index for _, _, index in sorted(turns)[:count]], dtype=np.int64)
+
+
+def _refuse_few(pool: Pool, calibration: np.ndarray, test: np.ndarray, source: DataSource) -> None:
+    if len(calibration) < MIN_CALIBRATION:
+        raise DataError(
+            f"too few calibration samples: {len(calibration)}, at least {MIN_CALIBRATION} are needed",
+            evidence=f"{pool.name} has {len(pool.samples)} samples, of which a share of {source.calibration} is set aside",
+            do="add samples, or raise [data] calibration or calibration_samples",
+        )
+    if len(test) == 0:
+        raise DataError(f"no test samples in {pool.name}", evidence=f"{len(pool.samples)} samples in all", do="add samples")

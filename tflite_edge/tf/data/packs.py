@@ -1,0 +1,22 @@
+"""Labelled packs: what crosses from the host to the harness as one .npz."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from tflite_edge.artifact import write
+
+
+def write_pack(path: Path, x: np.ndarray, y: np.ndarray | None, reference: np.ndarray | None = None) -> Path:
+    """x: raw uint8 or float32 [n, ...]; y: labels or targets [n, ...]; reference: float32 [n, K], the float model's answers."""
+    arrays = {"x": x}
+    if y is not None:
+        arrays["y"] = y
+    if reference is not None:
+        arrays["reference"] = reference.astype(np.float32)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return write(path, buffer.getbuffer())

@@ -1,0 +1,222 @@
+"""The user's own model: looked through before it is loaded, because model files come from strangers."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tflite_edge.records.errors import ModelError
+from tflite_edge.tf.quiet import quiet
+
+# Where a Keras config may take classes and functions from without running a stranger's code.
+TRUSTED_MODULES = ("keras", "tf_keras", "builtins")
+# Graph operators that reach outside of the computation. SaveV2 and RestoreV2 are in every SavedModel's saver.
+REACHING_OPERATORS = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles", "LoadLibrary"}
+ALLOW = "if you trust whoever made it, add --allow-code"
+
+
+def load(path: Path, *, allow_code: bool = False, input_shape: tuple[int, ...] | None = None) -> Any:
+    """A tf_keras model from .h5, tf_keras .keras or a SavedModel folder; without a compiled loss.
+
+    Raises ModelError for what cannot be read, was written by Keras 3, holds code, or has NaN weights.
+    """
+    if not path.exists():
+        raise ModelError(f"no model file {path}", do="give a zoo name (`tflite-edge models`), a recipe or a model file")
+    if path.is_dir():
+        model = _saved_model(path, allow_code)
+    else:
+        _refuse_keras3(path, _version(path))
+        _refuse_code(path, _config(path), allow_code)
+        model = _keras_file(path, allow_code)
+    model = _close_input(path, model, input_shape)
+    _refuse_nan(path, model)
+    return model
+
+
+def _keras_file(path: Path, allow_code: bool) -> Any:
+    with quiet() as talk:
+        import tf_keras
+
+        try:
+            return tf_keras.models.load_model(path, compile=False, safe_mode=not allow_code)
+        except Exception as error:  # noqa: BLE001 - loaders raise anything on a broken or foreign file
+            raise ModelError(
+                f"{path} cannot be loaded by Keras 2 (tf_keras)",
+                evidence=f"{type(error).__name__}: {str(error)[:600]}" or talk.tail(),
+                do="save it again with tf_keras, or as a SavedModel; custom layers are not known here",
+            ) from error
+
+
+def _broken(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"{path} is truncated or not a Keras model", evidence=str(error), do="export it again")
+
+
+def _version(path: Path) -> str:
+    """The Keras version that wrote the file, as it says itself; "" when it does not."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            return _text(file.attrs.get("keras_version", file.get("model_weights", file).attrs.get("keras_version", "")))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
+        raise _broken(path, error) from error
+
+
+def _config(path: Path) -> Any:
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return json.loads(archive.read("config.json"))
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            if "model_config" not in file.attrs:
+                raise ModelError(
+                    f"{path} holds weights but no model",
+                    evidence="no attribute model_config",
+                    do="save the whole model: model.save(path), not model.save_weights(path)",
+                )
+            return json.loads(_text(file.attrs["model_config"]))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
+        raise _broken(path, error) from error
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _refuse_keras3(path: Path, version: str) -> None:
+    if version and int(version.split(".")[0]) >= 3:
+        raise ModelError(
+            f"{path} was written by Keras {version}; only Keras 2 files can be loaded yet",
+            evidence="the file names its own writer",
+            do="in Keras 3: model.export('folder'), then convert that SavedModel folder",
+        )
+
+
+def _refuse_code(path: Path, config: Any, allow_code: bool) -> None:
+    found = sorted(set(_code_in(config)))
+    if found and not allow_code:
+        raise ModelError(f"{path} would run code of whoever made it", evidence="\n".join(found[:5]), do=ALLOW)
+
+
+def _code_in(node: Any, layer: str = "") -> Iterator[str]:
+    """Lambda layers (pickled bytecode), and classes or functions from untrusted modules."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _code_in(item, layer)
+    if not isinstance(node, dict):
+        return
+    kind = str(node.get("class_name", ""))
+    inner = node.get("config")
+    name = str(inner.get("name", layer)) if isinstance(inner, dict) else layer
+    if kind.split(">")[-1] in ("Lambda", "__lambda__"):
+        yield f"Lambda layer {name!r}"
+    module = node.get("module")
+    if isinstance(module, str) and "class_name" in node and module.split(".")[0] not in TRUSTED_MODULES:
+        yield f"{kind} from the module {module!r} (layer {name!r})"
+    for value in node.values():
+        yield from _code_in(value, name)
+
+
+def _saved_model(path: Path, allow_code: bool) -> Any:
+    """The serving signature of a SavedModel as a tf_keras model; no Python of its maker is run."""
+    _refuse_reaching(path, allow_code)
+    with quiet():
+        import tensorflow as tf
+
+        try:
+            loaded = tf.saved_model.load(str(path))
+        except Exception as error:  # noqa: BLE001 - the loader raises anything on a broken folder
+            raise ModelError(f"{path} cannot be loaded", evidence=str(error)[:600], do="export it again") from error
+    signature = loaded.signatures.get("serving_default")
+    if signature is None:
+        raise ModelError(
+            f"{path} has no signature serving_default",
+            evidence="signatures: " + (", ".join(loaded.signatures) or "none"),
+            do="tf.saved_model.save(model, folder, signatures=...), or model.export(folder)",
+        )
+    return _as_keras(path, loaded, signature)
+
+
+def _refuse_reaching(path: Path, allow_code: bool) -> None:
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    proto = SavedModel()
+    try:
+        proto.ParseFromString((path / "saved_model.pb").read_bytes())
+        graph = proto.meta_graphs[0].graph_def
+    except (OSError, DecodeError, IndexError) as error:
+        raise ModelError(f"{path} is not a SavedModel", evidence=str(error), do="a folder with saved_model.pb") from error
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    reaching = sorted({f"operator {node.op} ({node.name})" for node in nodes if node.op in REACHING_OPERATORS})
+    if reaching and not allow_code:
+        raise ModelError(f"{path} reaches outside of its graph", evidence="\n".join(reaching[:5]), do=ALLOW)
+
+
+def _as_keras(path: Path, loaded: Any, signature: Any) -> Any:
+    import tf_keras
+
+    (spec, *more), outputs = signature.structured_input_signature[1].values(), list(signature.structured_outputs)
+    if more or len(outputs) != 1:
+        raise ModelError(
+            f"{path} has {1 + len(more)} inputs and {len(outputs)} outputs; one of each can be converted yet",
+            do="export a signature with one input and one output",
+        )
+
+    class Signature(tf_keras.layers.Layer):
+        """Calls the signature; holds the loaded object, whose variables would be freed otherwise."""
+
+        kept = loaded
+
+        def call(self, inputs: Any) -> Any:
+            return signature(**{spec.name: inputs})[outputs[0]]
+
+    inputs = tf_keras.Input(spec.shape[1:], dtype=spec.dtype, name=spec.name)
+    return tf_keras.Model(inputs, Signature(name=outputs[0])(inputs), name=path.name)
+
+
+def _close_input(path: Path, model: Any, shape: tuple[int, ...] | None) -> Any:
+    """The model with one float input of known size; `shape` fills dimensions that the file leaves open."""
+    import tf_keras
+
+    if not getattr(model, "built", True) or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ModelError(
+            f"{path} has {len(model.inputs or ())} inputs and {len(model.outputs or ())} outputs; one of each can be converted yet",
+            do="save a model with one input and one output",
+        )
+    own = tuple(model.inputs[0].shape[1:])
+    if model.inputs[0].dtype != "float32":
+        raise ModelError(f"{path} takes {model.inputs[0].dtype.name}; float32 inputs can be converted yet")
+    if shape is None and None in own:
+        raise ModelError(
+            f"{path} leaves its input size open: {list(own)}",
+            evidence="a board needs fixed sizes",
+            do="add --input HEIGHT,WIDTH,CHANNELS, or [model] input = [96, 96, 3]",
+        )
+    if shape is None or tuple(shape) == own:
+        return model
+    if len(shape) != len(own) or any(mine not in (None, given) for mine, given in zip(own, shape, strict=True)):
+        raise ModelError(f"{path} takes {list(own)}, not {list(shape)}", do="leave input out, or give what the model takes")
+    inputs = tf_keras.Input(shape, name=model.inputs[0].name.split(":")[0])
+    return tf_keras.Model(inputs, model(inputs), name=model.name)
+
+
+def _refuse_nan(path: Path, model: Any) -> None:
+    import numpy as np
+
+    for weight in model.weights:
+        values = weight.numpy()
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            raise ModelError(
+                f"{path} has NaN or infinite weights",
+                evidence=f"{weight.name}: {int((~np.isfinite(values)).sum())} of {values.size}",
+                do="its training diverged: go back to an earlier checkpoint",
+            )

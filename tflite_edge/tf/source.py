@@ -1,0 +1,172 @@
+"""Model and data together: what the rest of the pipeline starts from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflite_edge import __version__
+from tflite_edge.artifact import cached, key_of, sha256
+from tflite_edge.harness.preprocess import normalize
+from tflite_edge.records.errors import DataError, ModelError
+from tflite_edge.records.event import Event, Listener
+from tflite_edge.records.manifest import Provenance
+from tflite_edge.records.plain import to_plain
+from tflite_edge.records.recipe import Recipe
+from tflite_edge.tf.data import normalization
+from tflite_edge.tf.data.dataset import Dataset, split
+from tflite_edge.tf.data.packs import write_pack
+from tflite_edge.tf.data.sources import Pool, open_source
+from tflite_edge.tf.models import load, train, zoo
+from tflite_edge.tf.quiet import quiet
+
+
+@dataclass
+class Source:
+    """A float model and its data. fingerprint: SHA-256 of weights and structure; why: automatic choices."""
+
+    name: str
+    model: Any
+    data: Dataset
+    fingerprint: str
+    why: dict[str, str] = field(default_factory=dict)
+
+    def reference(self) -> np.ndarray:
+        """float32 [n, K]: the float Keras model's answers on the test samples."""
+        test = self.data.test
+        key = key_of(self.fingerprint, test.sha256, to_plain(self.data.preprocess), _tensorflow_version())
+
+        def make(folder: Path) -> None:
+            np.save(folder / "reference.npy", predict(self.model, test.x))
+
+        return np.load(cached("reference", key, make) / "reference.npy")
+
+    def write_pack(self, path: Path, most: int | None = None) -> Path:
+        """The test samples with labels and the float model's answers as .npz, or `most` of them, spread evenly."""
+        test, reference = self.data.test, self.reference()
+        count = len(test) if most is None else min(most, len(test))
+        chosen = np.linspace(0, len(test) - 1, count).round().astype(int)
+        return write_pack(path, test.raw[chosen], None if test.y is None else test.y[chosen], reference[chosen])
+
+    def provenance(self) -> Provenance:
+        data, y = self.data, self.data.test.y
+        right = None if y is None or data.task != "classification" else float((self.reference().argmax(-1) == y).mean())
+        return Provenance(
+            model=self.name,
+            model_sha256=self.fingerprint,
+            parameters=int(self.model.count_params()),
+            data=data.pool.name,
+            data_sha256=data.pool.sha256,
+            calibration_sha256=data.calibration.sha256,
+            samples={"train": len(data.train.wanted), "calibration": len(data.calibration), "test": len(data.test)},
+            task=data.task,
+            keras_top1=right,
+            labels=list(data.pool.classes),
+            why=self.why,
+            notes=list(dict.fromkeys([*data.notes, *data.pool.notes])),
+        )
+
+
+def open_model(recipe: Recipe, listen: Listener) -> Source:
+    """The recipe's model, trained when it is a zoo model without weights, and its data."""
+    listen(Event("load", recipe.data.source))
+    pool = open_source(recipe.data.source)
+    with quiet():
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")
+    return _from_zoo(recipe, pool, listen) if recipe.model.name else _from_file(recipe, pool)
+
+
+def predict(model: Any, x: np.ndarray, batch: int = 128) -> np.ndarray:
+    """float32 [n, ...]: the Keras model's answers."""
+    with quiet():
+        return np.concatenate([np.asarray(model(x[i : i + batch], training=False)) for i in range(0, len(x), batch)])
+
+
+def _from_zoo(recipe: Recipe, pool: Pool, listen: Listener) -> Source:
+    source, shape = recipe.model, zoo.input_shape(recipe.model)
+    if recipe.data.normalize == "auto":
+        name, why = zoo.entry(source.name).normalize, f"what {source.name} of the zoo is trained with"
+    else:
+        name, why = recipe.data.normalize, "named in the recipe"
+    preprocess = normalization.preprocess(pool, shape, recipe.data, name)
+    data = split(pool, recipe.data, preprocess)
+    classes = len(pool.classes)
+    if data.task != "classification":
+        raise DataError(f"{pool.name} has no class labels; {source.name} is a classifier", do="give x and integer y")
+    with quiet():
+        import tf_keras
+
+        tf_keras.utils.set_random_seed(recipe.train.seed)
+        model = zoo.build(source, classes)
+    trained = source.weights == "train" or (source.weights == "imagenet" and classes != 1000)
+    if trained:
+        key = key_of(
+            to_plain(source), classes, pool.sha256, to_plain(recipe.data), to_plain(recipe.train), to_plain(preprocess),
+            _tensorflow_version(), __version__,
+        )  # fmt: skip
+
+        def make(folder: Path) -> None:
+            train.train(model, data, recipe.train, listen)
+            model.save_weights(folder / "weights.h5")
+
+        model.load_weights(cached("weights", key, make) / "weights.h5")
+    fingerprint = key_of(source.name, list(shape), source.alpha, _weights_sha256(model))
+    return Source(recipe.name, model, data, fingerprint, {"normalize": f"{name}: {why}"})
+
+
+def _from_file(recipe: Recipe, pool: Pool) -> Source:
+    path = Path(recipe.model.file)
+    model = load.load(path, allow_code=recipe.model.allow_code, input_shape=recipe.model.input)
+    shape = tuple(model.input_shape[1:])
+    asked = replace(recipe.data, normalize="none") if _rescales(model) and recipe.data.normalize == "auto" else recipe.data
+    trials = normalization.trials(pool, shape, asked)
+    data = split(pool, recipe.data, next(iter(trials.values())))
+    _refuse_mismatch(path, model, data)
+    if len(trials) > 1:
+        raw = data.calibration.raw
+        name, why = normalization.choose(data.calibration, trials, lambda trial: predict(model, normalize(raw, trial)))
+        data = split(pool, recipe.data, trials[name])
+    else:
+        (name,) = trials
+        why = "the model rescales its input itself" if asked != recipe.data else "as asked, or the data are not images"
+    fingerprint = key_of(sha256(path), list(shape))
+    return Source(recipe.name, model, data, fingerprint, {"normalize": f"{name}: {why}"})
+
+
+def _refuse_mismatch(path: Path, model: Any, data: Dataset) -> None:
+    outputs, y = tuple(model.output_shape[1:]), data.pool.y
+    if y is None:
+        return
+    if data.task == "regression":
+        if outputs not in (tuple(y.shape[1:]), (*y.shape[1:], 1)):
+            raise DataError(f"the targets have shape {list(y.shape[1:])}, but {path} answers {list(outputs)}")
+    elif len(outputs) != 1 or int(y.max()) >= outputs[0]:
+        raise ModelError(
+            f"{path} does not answer for these classes",
+            evidence=f"its output is {list(outputs)}; {data.pool.name} has classes up to number {int(y.max())}",
+            do="data with the classes the model was trained for, in the same order (folders: alphabetical)",
+        )
+
+
+def _rescales(model: Any) -> bool:
+    kinds = [type(layer).__name__ for layer in model.layers[:4]]
+    return "Rescaling" in kinds or "Normalization" in kinds
+
+
+def _weights_sha256(model: Any) -> str:
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _tensorflow_version() -> str:
+    from importlib.metadata import version
+
+    return version("tensorflow")
