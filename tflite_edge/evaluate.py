@@ -111,9 +111,9 @@ def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Targ
     if len(tried) == 1:
         ((name, preprocess),) = tried.items()
         return preprocess, "the model takes raw bytes" if raw_bytes else f"{name}: as asked, or the data are not images"
-    calibration = split(pool, data, next(iter(tried.values()))).calibration
+    samples = split(pool, data, next(iter(tried.values()))).unseen_by_the_test()
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
-        pack = write_pack(Path(work) / "calibration.npz", calibration.raw, None)
+        pack = write_pack(Path(work) / "samples.npz", samples.raw, None)
 
         def answer(preprocess: Preprocess) -> NDArray[np.float32]:
             outputs = Path(work) / "outputs.npy"
@@ -122,7 +122,7 @@ def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Targ
             answers: NDArray[np.float32] = np.load(outputs)
             return answers
 
-        name, why = choose(calibration, tried, answer)
+        name, why = choose(samples, tried, answer)
     return tried[name], f"{name}: {why}"
 
 

@@ -201,9 +201,9 @@ def test_the_normalisation_of_training_is_found(small_model, image_folder):
 
     pool, source = open_source(str(image_folder)), DataSource()
     trials = normalization.trials(pool, (12, 12, 3), source)
-    calibration = split(pool, source, next(iter(trials.values()))).calibration
+    samples = split(pool, source, next(iter(trials.values()))).unseen_by_the_test()
     name, why = normalization.choose(
-        calibration, trials, lambda trial: predict(small_model, normalize(calibration.raw, trial))
+        samples, trials, lambda trial: predict(small_model, normalize(samples.raw, trial))
     )
     assert name == "-1..1", why
 

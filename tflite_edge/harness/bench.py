@@ -18,7 +18,7 @@ from tflite_edge.records.job import BenchResult, Job
 from tflite_edge.records.preprocess import Preprocess
 
 SEED = 7
-MOST_RUNS = 10_000  # a microsecond model must not fill the memory that is being measured
+MOST_RUNS = 1_000  # a microsecond model must not fill the memory that is measured, nor the manifest
 
 # A measurement beyond one of these is called unstable. pyperf warns at 10 % deviation and at a tail
 # 50 % off the mean (pyperf.readthedocs.io, "check"); a microsecond model has twice that from interrupts

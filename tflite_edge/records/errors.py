@@ -7,7 +7,7 @@
     │   ├── RecipeError
     │   └── DataError
     ├── MissingError              4  a tool, a runtime, disk space or a permission is missing
-    └── TargetError               5  the target failed: crash, timeout, refused model
+    └── TargetError               5  the target failed: crash, timeout, unreachable
 
 Every error says *what* is wrong, the *evidence*, and what to *do*. A gate that was not met is a
 verdict (exit code 1), not an exception.

@@ -8,11 +8,12 @@ from typing import Dict, Optional, Tuple
 from tflite_edge.records.errors import RecipeError
 
 # (mean, std) per channel in raw pixel units 0..255: value = (pixel - mean) / std. Channels are RGB.
+# The most usual first: where the data cannot tell two apart, the earlier one is taken.
 # "imagenet-torch" is torchvision's mean and std (pytorch.org, torchvision.models) times 255.
 NORMALIZATIONS: Dict[str, Tuple[Tuple[float, ...], Tuple[float, ...]]] = {
-    "none": ((0.0,), (1.0,)),
-    "0..1": ((0.0,), (255.0,)),
     "-1..1": ((127.5,), (127.5,)),
+    "0..1": ((0.0,), (255.0,)),
+    "none": ((0.0,), (1.0,)),
     "imagenet-torch": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
 

@@ -129,8 +129,8 @@ def _from_file(recipe: Recipe, pool: Pool) -> Source:
     data = split(pool, recipe.data, next(iter(trials.values())))
     _refuse_mismatch(path, model, data)
     if len(trials) > 1:
-        raw = data.calibration.raw
-        name, why = normalization.choose(data.calibration, trials, lambda trial: predict(model, normalize(raw, trial)))
+        samples = data.unseen_by_the_test()
+        name, why = normalization.choose(samples, trials, lambda trial: predict(model, normalize(samples.raw, trial)))
         data = split(pool, recipe.data, trials[name])
     else:
         (name,) = trials

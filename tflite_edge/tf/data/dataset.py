@@ -66,6 +66,12 @@ class Dataset:
     test: Split
     notes: list[str] = field(default_factory=list)
 
+    def unseen_by_the_test(self, most: int = 500) -> Split:
+        """Up to `most` samples of train and calibration together, for choices that must not look at the test."""
+        wanted = np.sort(np.concatenate([self.calibration.wanted, self.train.wanted]))
+        spread = np.linspace(0, len(wanted) - 1, min(most, len(wanted))).round().astype(int)
+        return Split(self.pool, wanted[spread], self.preprocess)
+
     @property
     def task(self) -> str:
         if self.pool.y is None:
@@ -78,23 +84,26 @@ def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
 
     Raises DataError when calibration would have fewer than MIN_CALIBRATION samples or test none.
     """
-    groups = _groups(pool)
     generator = np.random.default_rng(source.seed)
-    parts: dict[str, list[np.ndarray]] = {"train": [], "calibration": [], "test": []}
-    for group in groups:
+    tests, rests = [], []
+    for group in _groups(pool):
         shuffled = generator.permutation(group)
         if pool.fixed is None:
             cut = max(1, round(len(shuffled) * source.test)) if len(shuffled) > 2 else 0
             test, rest = shuffled[:cut], shuffled[cut:]
         else:
-            test = shuffled[pool.fixed[shuffled] == "test"]
-            rest = shuffled[pool.fixed[shuffled] == "train"]
-        # Small pools still need a few calibration samples of every class, but never more than a third.
-        few = min(len(rest) // 3, -(-2 * MIN_CALIBRATION // len(groups)))
-        cut = max(few, round(len(shuffled) * source.calibration) if pool.fixed is None else round(len(rest) * source.calibration))
-        parts["test"].append(test)
-        parts["calibration"].append(rest[:cut])
-        parts["train"].append(rest[cut:])
+            test, rest = (shuffled[pool.fixed[shuffled] == name] for name in ("test", "train"))
+        tests.append(test)
+        rests.append(rest)
+    # Small pools need more than their share to calibrate with; never more than a third of a class.
+    total = sum(map(len, rests))
+    wanted = max(source.calibration * len(pool.samples), 2 * MIN_CALIBRATION) / max(total, 1)
+    cuts = [min(len(rest) // 3, int(np.ceil(len(rest) * wanted))) for rest in rests]
+    parts = {
+        "train": [rest[cut:] for rest, cut in zip(rests, cuts, strict=True)],
+        "calibration": [rest[:cut] for rest, cut in zip(rests, cuts, strict=True)],
+        "test": tests,
+    }
     calibration = _round_robin(parts["calibration"], source.calibration_samples)
     _refuse_few(pool, calibration, np.concatenate(parts["test"]), source)
     notes = list(pool.notes)

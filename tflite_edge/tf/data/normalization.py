@@ -52,11 +52,9 @@ def choose(
             "without class labels nothing tells how the model's input is normalised",
             do="--normalize " + "|".join(tried),
         )
-    right, sure = {}, {}
-    for name, trial in tried.items():
-        answers = answer(trial)
-        right[name] = float((answers.argmax(axis=-1) == samples.y).mean())
-        sure[name] = float(np.take_along_axis(answers, samples.y[:, None], axis=-1).mean())  # breaks ties
-    ranked = sorted(tried, key=lambda name: (right[name], sure[name]), reverse=True)
-    shares = ", ".join(f"{name} {right[name]:.0%}" for name in ranked)
-    return ranked[0], f"most often right on {len(samples)} calibration samples ({shares})"
+    right = {name: float((answer(trial).argmax(axis=-1) == samples.y).mean()) for name, trial in tried.items()}
+    best = max(right.values())
+    error = 2 * (best * (1 - best) / len(samples)) ** 0.5  # two standard errors: what chance may have done
+    name = next(name for name in tried if right[name] >= best - error)
+    shares = ", ".join(f"{other} {right[other]:.0%}" for other in sorted(right, key=lambda n: -right[n]))
+    return name, f"most often right on {len(samples)} samples outside the test ({shares})"

@@ -189,7 +189,8 @@ def _refuse_one_class(name: str, present: Sequence[str]) -> None:
 
 def _npz(path: Path) -> Pool:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because numpy leaves the file open when it is no archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
         raise DataError(f"cannot read {path}", evidence=f"{error}", do="an .npz of plain arrays, made by numpy.savez") from error

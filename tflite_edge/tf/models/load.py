@@ -174,13 +174,16 @@ def _as_keras(path: Path, loaded: Any, signature: Any) -> Any:
     class Signature(tf_keras.layers.Layer):
         """Calls the signature; holds the loaded object, whose variables would be freed otherwise."""
 
-        kept = loaded
+        def __init__(self) -> None:
+            super().__init__(name=outputs[0])
+            self.loaded = loaded
+            self.values = list(getattr(loaded, "variables", ()))  # so that Keras counts them
 
         def call(self, inputs: Any) -> Any:
             return signature(**{spec.name: inputs})[outputs[0]]
 
     inputs = tf_keras.Input(spec.shape[1:], dtype=spec.dtype, name=spec.name)
-    return tf_keras.Model(inputs, Signature(name=outputs[0])(inputs), name=path.name)
+    return tf_keras.Model(inputs, Signature()(inputs), name=path.name)
 
 
 def _close_input(path: Path, model: Any, shape: tuple[int, ...] | None) -> Any:

@@ -1,0 +1,99 @@
+"""Images per second of `score` with two workers, against a loop that takes one image at a time."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.fixture import zoo_files
+from benchmarks.process import alternate, script
+from benchmarks.row import Row, ratio
+from tflite_edge.records.job import Job
+from tflite_edge.records.preprocess import NORMALIZATIONS, Preprocess
+from tflite_edge.targets import local
+
+LEAST = 1.7
+IMAGES, WORKERS = 1000, 2
+# The narrow one is the hard case: the less a model computes, the more of the time is Python's.
+ALPHAS = (1.0, 0.25)
+MODES = ("float32", "int8")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """steady: images per second of the loop alone. whole: of the process, start and loading included."""
+
+    steady: float
+    whole: float
+    predicted: np.ndarray
+    runtime: str
+
+
+def evaluate(*, quick: bool) -> list[Row]:
+    """Both kinds of file of two MobileNets, with the predictions compared."""
+    rows = []
+    for alpha in ALPHAS:
+        made = zoo_files("mobilenet", alpha=alpha, size=96, classes=10, modes=MODES, images=IMAGES)
+        for mode in MODES:
+            rows += _compare(f"{mode}, width {alpha:g}", made / f"{mode}.tflite", made / "pack.npz", 1 if quick else 5)
+    return rows
+
+
+def _compare(name: str, model: Path, pack: Path, pairs: int) -> list[Row]:
+    with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
+        out = Path(work) / "answers.npy"
+        ours, bare = alternate(pairs, lambda: _harness(model, pack, out), lambda: _loop(model, pack, out))
+    steady, steady_text = ratio([a.steady for a in ours], [b.steady for b in bare])
+    whole, whole_text = ratio([a.whole for a in ours], [b.whole for b in bare])
+    same = sum(int((a.predicted == b.predicted).sum()) for a, b in zip(ours, bare, strict=True))
+    total = pairs * IMAGES
+    speeds = [f"{median(a.steady for a in side):,.0f}" for side in (ours, bare)]
+    wholes = [f"{median(a.whole for a in side):,.0f}" for side in (ours, bare)]
+    return [
+        Row(
+            f"{name}: `score` / loop",
+            steady_text,
+            f">= {LEAST} x",
+            steady >= LEAST,
+            (
+                f"{speeds[0]} and {speeds[1]} images/s, {WORKERS} workers, {ours[0].runtime}, {pairs} x {IMAGES:,} images",
+            ),
+        ),
+        Row(
+            "  the whole processes",
+            whole_text,
+            f">= {LEAST} x",
+            whole >= LEAST,
+            (f"{wholes[0]} and {wholes[1]} images/s from the start of the process to its end",),
+        ),
+        Row(
+            "  same predictions",
+            f"{same:,} of {total:,}",
+            "all",
+            same == total,
+            (f"{len(np.unique(ours[0].predicted))} different classes among them",),
+        ),
+    ]
+
+
+def _harness(model: Path, pack: Path, out: Path) -> Answered:
+    mean, std = NORMALIZATIONS["-1..1"]
+    preprocess = Preprocess(mean=mean, std=std)
+    job = Job("score", str(model), workers=WORKERS, pack=str(pack), preprocess=preprocess, outputs=str(out))
+    began = perf_counter()
+    result = local.score(job)
+    whole = perf_counter() - began
+    runtime = f"{result.runtime.name} {result.runtime.version}"
+    return Answered(result.images_per_s, result.images / whole, np.load(out).argmax(axis=-1), runtime)
+
+
+def _loop(model: Path, pack: Path, out: Path) -> Answered:
+    ran = script("bare/score", model, pack, out)
+    said = json.loads(ran.stdout)
+    return Answered(said["images"] / said["seconds"], said["images"] / ran.seconds, np.load(out), said["runtime"])

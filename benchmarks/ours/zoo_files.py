@@ -1,0 +1,65 @@
+"""Make .tflite files of a zoo model with random weights: zoo_files.py OUT NAME ALPHA SIZE CLASSES MODES IMAGES."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tflite_edge.harness.preprocess import normalize
+from tflite_edge.records.conversion import Conversion
+from tflite_edge.records.preprocess import NORMALIZATIONS, Preprocess
+from tflite_edge.records.recipe import ModelSource
+from tflite_edge.tf.convert.convert import convert
+from tflite_edge.tf.convert.freeze import freeze
+from tflite_edge.tf.data.packs import write_pack
+from tflite_edge.tf.data.sources import open_source
+from tflite_edge.tf.models import zoo
+from tflite_edge.tf.quiet import quiet
+
+SEED = 7
+SEEN = 100  # images for the batch normalisation and for calibration
+
+
+def main(out: Path, name: str, alpha: float, size: int, classes: int, modes: list[str], images: int) -> None:
+    mean, std = NORMALIZATIONS[zoo.entry(name).normalize]
+    record = Preprocess((size, size), 3, mean=mean, std=std)
+    pool = open_source("digits")
+    wanted = np.random.default_rng(SEED).permutation(len(pool.samples))[: max(images, SEEN)]
+    raw, kept = pool.read(wanted, record)
+    model = build(ModelSource(name, input=(size, size, 3), alpha=alpha, weights="random"), classes)
+    seen = normalize(raw[:SEEN], record)
+    settle(model, seen)
+    if images:
+        write_pack(out / "pack.npz", raw[:images], pool.y[kept][:images])
+    with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
+        frozen = freeze(model, Path(work) / "frozen")
+        for mode in modes:
+            conversion = Conversion(mode, io="int8" if mode == "int8" else "float32")
+            (out / f"{mode}.tflite").write_bytes(convert(frozen, conversion, seen))
+
+
+def build(source: ModelSource, classes: int) -> Any:
+    with quiet():
+        import tf_keras
+
+        tf_keras.utils.set_random_seed(SEED)
+        return zoo.build(source, classes)
+
+
+def settle(model: Any, seen: np.ndarray) -> None:
+    """Give the batch normalisation the moments of `seen`.
+
+    With the initial ones every layer of a random network shrinks its input, and all images get one answer.
+    """
+    with quiet():
+        for layer in model.layers:
+            if type(layer).__name__ == "BatchNormalization":
+                layer.momentum = 0.0
+        model(seen, training=True)
+
+
+if __name__ == "__main__":
+    out, name, alpha, size, classes, modes, images = sys.argv[1:]
+    main(Path(out), name, float(alpha), int(size), int(classes), modes.split(","), int(images))
