@@ -44,7 +44,7 @@ def _times(ours: list[Any], bare: list[Any]) -> list[Row]:
     rows = []
     for what, (a, b), notes in (
         ("5 conversions, ours / plain", conversions, (f"seconds of ours: {steps}", f"seconds of plain: {plain}")),
-        ("the whole processes", processes, ("with Python, importing TensorFlow and loading the model",)),
+        ("  the whole processes", processes, ("with Python, importing TensorFlow and loading the model",)),
     ):
         value, text = ratio(a, b)
         rows.append(Row(what, text, f"<= {MOST} x", value <= MOST, (f"ours {seconds(a)}, plain {seconds(b)}", *notes)))

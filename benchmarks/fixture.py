@@ -28,4 +28,8 @@ def trained() -> Path:
 def _made(name: str, *arguments: str | Path) -> Path:
     texts = [(HERE / f"{name}.py").read_text(), *(a.read_text() if isinstance(a, Path) else a for a in arguments)]
     key = key_of(texts, version("tensorflow"), __version__)
-    return cached("benchmark", key, lambda folder: script(name, folder, *arguments) and None)
+
+    def make(folder: Path) -> None:
+        script(name, folder, *arguments)
+
+    return cached("benchmark", key, make)

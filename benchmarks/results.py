@@ -26,10 +26,10 @@ def save(results: Mapping[str, Sequence[Row]], command: str) -> None:
 
 def _section(results: Mapping[str, Sequence[Row]], command: str) -> str:
     machine = host()
+    load = f"load average {os.getloadavg()[2]:.1f} over the last 15 minutes"
     lines = [
         f"- Date: {datetime.now(timezone.utc):%Y-%m-%d}",
-        f"- Machine: {machine['cpu']}, {machine['cores']} cores, {machine['system']} {machine['machine']}, "
-        f"load average {os.getloadavg()[2]:.1f} over the last 15 minutes",
+        f"- Machine: {machine['cpu']}, {machine['cores']} cores, {machine['system']} {machine['machine']}, {load}",
         "- Versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()),
         f"- Command: `{command}`",
         "",

@@ -23,8 +23,10 @@ class Row:
 
 
 def seconds(samples_s: Sequence[float]) -> str:
-    """The median with the least and the greatest, such as "0.11 s (0.10-0.13)"."""
-    return f"{median(samples_s):.3g} s ({min(samples_s):.3g}-{max(samples_s):.3g})"
+    """The median with the least and the greatest, such as "0.073 s (0.068-0.080)"."""
+    middle = median(samples_s)
+    digits = 3 if middle < 1 else 2 if middle < 10 else 1
+    return f"{middle:.{digits}f} s ({min(samples_s):.{digits}f}-{max(samples_s):.{digits}f})"
 
 
 def ratio(ours: Sequence[float], bare: Sequence[float]) -> tuple[float, str]:

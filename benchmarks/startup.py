@@ -12,6 +12,7 @@ from benchmarks.row import Row, seconds
 
 HELP_S, INSPECT_S = 0.3, 1.0
 HEAVY = ("tensorflow", "tf_keras", "keras", "numpy", "PIL", "sklearn", "ai_edge_litert", "tflite_runtime")
+LOOKED_FOR = "looked for: " + ", ".join(HEAVY)
 # In the child itself: what wait4 reports includes the parent's memory from before the exec.
 PEAK = """
 import sys
@@ -37,46 +38,29 @@ def _help(times: int) -> list[Row]:
     imports = _imports("--help")
     heavy = [name for name in HEAVY if name in imports]
     costly = sorted(imports.items(), key=lambda item: -item[1])[:5]
+    notes = (
+        f"{times} fresh processes in turn with `python -c pass`, which takes {seconds(floor)}",
+        "most costly packages: " + ", ".join(f"{name} {1e-3 * cost:.0f} ms" for name, cost in costly),
+    )
     return [
-        Row(
-            "`tflite-edge --help`",
-            seconds(shown),
-            f"<= {HELP_S} s",
-            median(shown) <= HELP_S,
-            (
-                f"{times} fresh processes in turn with `python -c pass`, which takes {seconds(floor)}",
-                "most costly packages: " + ", ".join(f"{name} {1e-3 * cost:.0f} ms" for name, cost in costly),
-            ),
-        ),
-        Row(
-            "heavy packages it loads",
-            ", ".join(heavy) or "none",
-            "none",
-            not heavy,
-            ("looked for: " + ", ".join(HEAVY),),
-        ),
+        Row("`tflite-edge --help`", seconds(shown), f"<= {HELP_S} s", median(shown) <= HELP_S, notes),
+        Row("  heavy packages it loads", ", ".join(heavy) or "none", "none", not heavy, (LOOKED_FOR,)),
     ]
 
 
 def _inspect(times: int) -> list[Row]:
-    model = (
-        zoo_files("mobilenet_v2", alpha=1.0, size=224, classes=1000, modes=("float32",), images=0) / "float32.tflite"
-    )
-    what = f"`inspect` of MobileNetV2, {model.stat().st_size / 1e6:.1f} MB"
+    made = zoo_files("mobilenet_v2", alpha=1.0, size=224, classes=1000, modes=("float32",), images=0)
+    model = made / "float32.tflite"
     took = [run(ENTRY_POINT, "inspect", model).seconds for _ in range(times)]
-    peaks = [int(run(sys.executable, "-c", PEAK, "inspect", model).stderr.split()[-1]) * 1024 for _ in range(times)]
+    peaks = [int(run(sys.executable, "-c", PEAK, "inspect", model).stderr.split()[-1]) * 1024e-6 for _ in range(times)]
     imports = _imports("inspect", str(model))
     heavy = [name for name in HEAVY if name in imports]
+    what = f"`inspect` of MobileNetV2, {model.stat().st_size / 1e6:.1f} MB"
+    notes = (f"{times} fresh processes; MobileNetV2 1.0, 224x224x3, 1,000 classes, float32, random weights",)
     return [
-        Row(
-            what,
-            seconds(took),
-            f"<= {INSPECT_S:g} s",
-            median(took) <= INSPECT_S,
-            (f"{times} fresh processes; MobileNetV2 1.0, 224x224x3, 1,000 classes, float32, random weights",),
-        ),
-        Row("heavy packages it loads", ", ".join(heavy) or "none", "no tensorflow", "tensorflow" not in heavy),
-        Row("its peak memory", f"{median(peaks) / 1e6:.1f} MB ({min(peaks) / 1e6:.1f}-{max(peaks) / 1e6:.1f})"),
+        Row(what, seconds(took), f"<= {INSPECT_S:g} s", median(took) <= INSPECT_S, notes),
+        Row("  heavy packages it loads", ", ".join(heavy) or "none", "no tensorflow", "tensorflow" not in heavy),
+        Row("  its peak memory", f"{median(peaks):.1f} MB ({min(peaks):.1f}-{max(peaks):.1f})"),
     ]
 
 

@@ -111,5 +111,7 @@ def converted(tmp_path_factory, edge, model_file, image_folder):
     """The folder and the JSON document of one conversion to every mode through the installed command."""
     out = tmp_path_factory.mktemp("out") / "small"
     modes = "float32,float16,dynamic,int8,int16x8"
-    document = edge.json("convert", model_file, "--data", image_folder, "--quantize", modes, "-o", out, "--max-drop", "10")
+    document = edge.json(
+        "convert", model_file, "--data", image_folder, "--quantize", modes, "-o", out, "--max-drop", "10"
+    )
     return out, document

@@ -15,7 +15,7 @@ def test_write_replaces_or_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         write(path, 3)
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
     assert write(path, b"new").read_bytes() == b"new"
 
 
@@ -26,7 +26,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
     # A real full disk: a tmpfs of a few pages, in a mount namespace of its own.
     script = (
         f"mount -t tmpfs -o size=16k none {small} && "
-        "python -c \"from pathlib import Path; from tflite_edge.artifact import write; "
+        'python -c "from pathlib import Path; from tflite_edge.artifact import write; '
         f"write(Path('{small}/a'), b'x' * 100_000)\"; ls -A {small}"
     )
     environment = {**os.environ, "PATH": f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"}

@@ -8,14 +8,16 @@
 `convert`, `evaluate`, `bench` and `inspect` are the commands' verbs; everything is loaded on first use.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import Any, List
+from typing import Any
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "convert": "tflite_edge.pipeline",
-    "evaluate": "tflite_edge.evaluate",
+    "evaluate": "tflite_edge.evaluation",
     "bench": "tflite_edge.targets.local",
     "inspect": "tflite_edge.flatbuffer",
     "recipe_for": "tflite_edge.records.recipe",
@@ -23,7 +25,7 @@ _HOMES = {
     "Job": "tflite_edge.records.job",
     "EdgeError": "tflite_edge.records.errors",
 }
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings
 
 
 def __getattr__(name: str) -> Any:
@@ -32,5 +34,5 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__() -> List[str]:
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -21,15 +21,17 @@ from tflite_edge.records.verdict import FAILED, Finding, drop_points, judge, ver
 from tflite_edge.targets import local
 
 
-def convert(recipe: Recipe, out: Path, *, listen: Listener = silent, argv: Sequence[str] = ()) -> Manifest:
+def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv: Sequence[str] = ()) -> Manifest:
     """Make every variant of the recipe, prove each on the target's runtime, and leave them in `out`.
 
     A variant that cannot be made, or that crashes its runtime, is recorded as failed and the others go
     on. Raises EdgeError when nothing can be done at all. Killed and run again, finished steps are found.
     """
     from tflite_edge.tf.convert.variants import Variants
-    from tflite_edge.tf.source import open_model
+    from tflite_edge.tf.source import open_model, refuse_unknown
 
+    refuse_unknown(recipe.model)
+    out = Path(out)
     artifact = Artifact(out, recipe, argv)
     with artifact.timed("load"):
         source = open_model(recipe, listen)

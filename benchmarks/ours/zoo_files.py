@@ -22,13 +22,13 @@ SEED = 7
 SEEN = 100  # images for the batch normalisation and for calibration
 
 
-def main(out: Path, name: str, alpha: float, size: int, classes: int, modes: list[str], images: int) -> None:
-    mean, std = NORMALIZATIONS[zoo.entry(name).normalize]
-    record = Preprocess((size, size), 3, mean=mean, std=std)
+def main(out: Path, source: ModelSource, classes: int, modes: list[str], images: int) -> None:
+    mean, std = NORMALIZATIONS[zoo.entry(source.name).normalize]
+    record = Preprocess(source.input[:2], 3, mean=mean, std=std)
     pool = open_source("digits")
     wanted = np.random.default_rng(SEED).permutation(len(pool.samples))[: max(images, SEEN)]
     raw, kept = pool.read(wanted, record)
-    model = build(ModelSource(name, input=(size, size, 3), alpha=alpha, weights="random"), classes)
+    model = build(source, classes)
     seen = normalize(raw[:SEEN], record)
     settle(model, seen)
     if images:
@@ -62,4 +62,5 @@ def settle(model: Any, seen: np.ndarray) -> None:
 
 if __name__ == "__main__":
     out, name, alpha, size, classes, modes, images = sys.argv[1:]
-    main(Path(out), name, float(alpha), int(size), int(classes), modes.split(","), int(images))
+    chosen = ModelSource(name, input=(int(size), int(size), 3), alpha=float(alpha), weights="random")
+    main(Path(out), chosen, int(classes), modes.split(","), int(images))

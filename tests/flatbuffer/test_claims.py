@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-import tiny
-from tiny import DENSE, Op, T, X, Y, build, quantized
 
+from tests.flatbuffer import tiny
+from tests.flatbuffer.tiny import DENSE, Op, T, X, Y, build, quantized
 from tflite_edge.flatbuffer import check, inspect
 from tflite_edge.records.conversion import Conversion
 from tflite_edge.records.verdict import DEGRADED, FAILED, OK, verdict_of

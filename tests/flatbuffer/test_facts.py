@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
-import tiny
-from tiny import BIAS, DENSE, KERNEL, Op, T, X, Y, build, quantized
 
+from tests.flatbuffer import tiny
+from tests.flatbuffer.tiny import BIAS, DENSE, KERNEL, Op, T, X, Y, build, quantized
 from tflite_edge.flatbuffer import Facts, inspect
 from tflite_edge.records.plain import from_plain, to_plain
 

@@ -7,10 +7,10 @@ import struct
 import time
 
 import pytest
-import tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.flatbuffer import tiny
 from tflite_edge.flatbuffer import facts, reader, schema
 from tflite_edge.flatbuffer.graph import graphs
 from tflite_edge.records.errors import ModelError

@@ -24,7 +24,7 @@ def test_a_recipe_survives_the_round_trip(training, samples):
 
 
 def test_an_unknown_key_names_the_nearest():
-    with pytest.raises(RecipeError, match="unknown key 'calibration_sample' in .data.") as caught:
+    with pytest.raises(RecipeError, match=r"unknown key 'calibration_sample' in .data.") as caught:
         from_plain(Recipe, {"model": {"name": "mobilenet"}, "data": {"calibration_sample": 3}})
     assert caught.value.do == "did you mean 'calibration_samples'?"
     assert caught.value.exit_code == 3

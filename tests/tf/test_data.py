@@ -87,7 +87,10 @@ def test_a_folder_with_its_own_train_and_test(tmp_path, image_folder):
         (lambda root: None, "no sub-folders"),
         (lambda root: (root / "one").mkdir(), "one class only: one"),
         (lambda root: [(root / n).mkdir() for n in "ab"], "no images for the class 'a'"),
-        (lambda root: [(root / n).mkdir() or (root / n / "x.txt").write_text("") for n in "ab"], "none of them an image"),
+        (
+            lambda root: [(root / n).mkdir() or (root / n / "x.txt").write_text("") for n in "ab"],
+            "none of them an image",
+        ),
     ],
 )
 def test_folders_without_classes_or_images_are_refused(tmp_path, prepare, message):
@@ -202,9 +205,7 @@ def test_the_normalisation_of_training_is_found(small_model, image_folder):
     pool, source = open_source(str(image_folder)), DataSource()
     trials = normalization.trials(pool, (12, 12, 3), source)
     samples = split(pool, source, next(iter(trials.values()))).unseen_by_the_test()
-    name, why = normalization.choose(
-        samples, trials, lambda trial: predict(small_model, normalize(samples.raw, trial))
-    )
+    name, why = normalization.choose(samples, trials, lambda trial: predict(small_model, normalize(samples.raw, trial)))
     assert name == "-1..1", why
 
 

@@ -74,7 +74,9 @@ def test_a_large_jpeg_reduced_on_decoding_equals_one_decoded_whole(tmp_path):
 def test_broken_files_raise_one_of_broken(tmp_path, damage, monkeypatch):
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(buffer, "PNG")
-    content = {"truncate": buffer.getvalue()[:900], "text": b"not an image", "empty": b"", "bomb": buffer.getvalue()}[damage]
+    content = {"truncate": buffer.getvalue()[:900], "text": b"not an image", "empty": b"", "bomb": buffer.getvalue()}[
+        damage
+    ]
     if damage == "bomb":
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     path = tmp_path / "x.png"

@@ -35,7 +35,9 @@ def keras2():
 def test_a_lambda_layer_is_refused_and_never_run(tmp_path, keras2, name):
     ran = tmp_path / "ran"
     code = f"lambda x: (open({str(ran)!r}, 'a').close(), x)[1]"
-    model = keras2.Sequential([keras2.Input((4, 4, 1)), keras2.layers.Lambda(eval(code), name="spy"), keras2.layers.Flatten()])
+    model = keras2.Sequential(
+        [keras2.Input((4, 4, 1)), keras2.layers.Lambda(eval(code), name="spy"), keras2.layers.Flatten()]
+    )
     with quiet():
         model.save(tmp_path / name)
     ran.unlink(missing_ok=True)
@@ -156,8 +158,3 @@ def test_a_saved_model_that_reads_files_is_refused(tmp_path):
         load(tmp_path / "m")
     assert "ReadFile" in caught.value.evidence
     assert load(tmp_path / "m", allow_code=True).output_shape == (None, 4)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ModelError, match="no model file"):
-        load(tmp_path / "none.h5")

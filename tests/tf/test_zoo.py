@@ -36,7 +36,7 @@ def test_unknown_models_and_impossible_sizes_are_refused():
 def test_imagenet_weights_come_from_keras_s_cache_or_the_error_says_how(tmp_path, monkeypatch):
     with quiet():
         import tf_keras
-        import tf_keras.src.utils.data_utils  # noqa: F401 - loaded before HOME changes
+        import tf_keras.src.utils.data_utils
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")

@@ -75,11 +75,12 @@ def main() -> int:
     except BrokenPipeError:  # the reader of stdout has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - the one place where a bug becomes a message
+    except Exception as error:
         if os.environ.get("TFLITE_EDGE_DEBUG"):
             raise
         return _say(
-            f"internal error: {type(error).__name__}: {error}\n  do: report it with the output of TFLITE_EDGE_DEBUG=1", EXIT_BUG
+            f"internal error: {type(error).__name__}: {error}\n  do: report it with the output of TFLITE_EDGE_DEBUG=1",
+            EXIT_BUG,
         )
 
 

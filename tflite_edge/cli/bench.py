@@ -11,7 +11,9 @@ from tflite_edge.records.verdict import OK
 
 @click.command()
 @click.argument("model")
-@click.option("--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True)
+@click.option(
+    "--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True
+)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the interpreter.")
 @click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Least number of timed runs.")
 @click.option("--warmups", type=click.IntRange(0), default=5, show_default=True)

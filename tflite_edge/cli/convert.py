@@ -30,18 +30,45 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.command()
 @click.argument("source")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder.  [default: build/NAME]")
-@click.option("--data", "data__source", metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, cifar100, a folder or .npz.")
-@click.option("--quantize", "convert__quantize", callback=_words, metavar="MODES", help="float32,float16,dynamic,int8,int16x8.")
+@click.option(
+    "--data", "data__source", metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, cifar100, a folder or .npz."
+)
+@click.option(
+    "--quantize", "convert__quantize", callback=_words, metavar="MODES", help="float32,float16,dynamic,int8,int16x8."
+)
 @click.option("--io", "convert__io", type=click.Choice(IO_TYPES), help="Input and output type of the int8 model.")
-@click.option("--bake", "convert__bake", is_flag=True, default=None, help="Put the normalisation inside: the board feeds raw bytes.")
-@click.option("--flex", "convert__flex", is_flag=True, default=None, help="Allow TensorFlow operators (no small runtime has them).")
-@click.option("--calibration-samples", "data__calibration_samples", type=int, help="Size of the representative dataset.")
-@click.option("--normalize", "data__normalize", type=click.Choice(["auto", *NORMALIZATIONS]), help="What the model was trained with.")
+@click.option(
+    "--bake",
+    "convert__bake",
+    is_flag=True,
+    default=None,
+    help="Put the normalisation inside: the board feeds raw bytes.",
+)
+@click.option(
+    "--flex",
+    "convert__flex",
+    is_flag=True,
+    default=None,
+    help="Allow TensorFlow operators (no small runtime has them).",
+)
+@click.option(
+    "--calibration-samples", "data__calibration_samples", type=int, help="Size of the representative dataset."
+)
+@click.option(
+    "--normalize",
+    "data__normalize",
+    type=click.Choice(["auto", *NORMALIZATIONS]),
+    help="What the model was trained with.",
+)
 @click.option("--weights", "model__weights", type=click.Choice(WEIGHTS), help="Where a zoo model's weights come from.")
 @click.option("--alpha", "model__alpha", type=float, help="Width multiplier of a zoo model.")
 @click.option("--input", "model__input", callback=_sizes, metavar="H,W,C", help="Input size of a zoo model.")
-@click.option("--allow-code", "model__allow_code", is_flag=True, default=None, help="Load a file that runs its maker's code.")
-@click.option("--runtime", "target__runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), help="Judge.")
+@click.option(
+    "--allow-code", "model__allow_code", is_flag=True, default=None, help="Load a file that runs its maker's code."
+)
+@click.option(
+    "--runtime", "target__runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), help="Judge."
+)
 @click.option("--threads", "target__threads", type=int, help="Threads of the timed interpreter.")
 @click.option("--max-drop", "gates__max_drop", type=float, help="Points of accuracy that may be lost.")
 @click.option("--accept-degraded", is_flag=True, help="Exit 0 although a promise was broken.")

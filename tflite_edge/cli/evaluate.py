@@ -14,7 +14,9 @@ from tflite_edge.records.verdict import OK
 @click.argument("model")
 @click.option("--data", metavar="DATA", help="As for convert.  [default: what the model was made with, else digits]")
 @click.option("--normalize", type=click.Choice(["auto", *NORMALIZATIONS]), default="auto", show_default=True)
-@click.option("--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True)
+@click.option(
+    "--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True
+)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of each interpreter.")
 @click.option("--deadline", type=float, default=600.0, show_default=True, help="Longest time in seconds.")
 @format_option
@@ -27,7 +29,7 @@ def command(
     tflite-edge evaluate build/mobilenet/mobilenet-static-wi8ai8.tflite
     tflite-edge evaluate model.tflite --data photos/ --normalize=-1..1 --format json
     """
-    from tflite_edge.evaluate import evaluate
+    from tflite_edge.evaluation import evaluate
     from tflite_edge.records.plain import to_plain
     from tflite_edge.records.recipe import DataSource, Target
 

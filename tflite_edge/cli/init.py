@@ -74,6 +74,10 @@ def command(source: str, out: Path, sink: Sink) -> None:
     if out.exists():
         raise UsageError(f"{out} exists already", do="choose another name with -o")
     model = recipe_for(source).model
-    chosen = f"name = {json.dumps(model.name)}" if model.name else f"file = {json.dumps(os.path.relpath(model.file, out.parent))}"
+    chosen = (
+        f"name = {json.dumps(model.name)}"
+        if model.name
+        else f"file = {json.dumps(os.path.relpath(model.file, out.parent))}"
+    )
     write(out, TEMPLATE.format(file=out, source=chosen))
     sink.result("init", OK, {"recipe": str(out)}, f"wrote {out}; next: tflite-edge convert {out}")

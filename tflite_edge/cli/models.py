@@ -17,7 +17,8 @@ def command(sink: Sink) -> None:
     from tflite_edge.tf.models.zoo import ZOO
 
     entries = [
-        {"name": name, **{key: value for key, value in asdict(entry).items() if key != "build"}} for name, entry in ZOO.items()
+        {"name": name, **{key: value for key, value in asdict(entry).items() if key != "build"}}
+        for name, entry in ZOO.items()
     ]
     columns = ["name ", "input ", "alpha", "smallest", "normalize ", "about "]
     rows = [

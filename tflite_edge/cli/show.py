@@ -12,7 +12,7 @@ from tflite_edge.records.manifest import Manifest
 from tflite_edge.records.verdict import Finding
 
 if TYPE_CHECKING:
-    from tflite_edge.evaluate import Evaluation
+    from tflite_edge.evaluation import Evaluation
     from tflite_edge.flatbuffer.facts import Facts
 
 
@@ -46,7 +46,8 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     yield from _findings((f.what, f) for model in manifest.models for f in model.findings)
     ran = next((model.bench for model in manifest.models if model.bench), None)
     if ran:
-        yield f"ran on {ran.runtime.name} {ran.runtime.version}, {ran.threads} thread, this machine ({manifest.host['cpu']})"
+        threads = f"{ran.threads} thread{'s' if ran.threads > 1 else ''}"
+        yield f"ran on {ran.runtime.name} {ran.runtime.version}, {threads}, this machine ({manifest.host['cpu']})"
     yield f"in {out}: {manifest.name}-SCHEME.tflite, manifest.json, labels.txt, samples.npz"
 
 
@@ -98,7 +99,11 @@ def bench(result: BenchResult, model: str) -> Iterable[Table | str]:
     rss = "-" if result.peak_rss_bytes is None else f"{result.peak_rss_bytes / 2**20:.1f}"
     milliseconds = (result.init_s, result.first_s, result.median_s, result.p90_s, result.p99_s, result.min_s)
     columns = ["init ms", "first ms", "median ms", "p90", "p99", "min", "spread %", "runs", "threads", "peak MiB"]
-    row = [*(f"{1e3 * seconds:.3f}" for seconds in milliseconds), f"{100 * result.spread:.1f}", str(len(result.samples_s))]
+    row = [
+        *(f"{1e3 * seconds:.3f}" for seconds in milliseconds),
+        f"{100 * result.spread:.1f}",
+        str(len(result.samples_s)),
+    ]
     yield f"{model} on {result.runtime.name} {result.runtime.version} ({result.runtime.why})"
     yield Table(columns, [[*row, str(result.threads), rss]])
     yield result.stability
@@ -125,4 +130,6 @@ def _confused(score: ScoreResult, labels: tuple[str, ...]) -> Iterable[str]:
     pairs = [(count, *map(int, pair.split(","))) for pair, count in (score.confusion or {}).items()]
     wrong = sorted(((count, true, said) for count, true, said in pairs if true != said), reverse=True)[:5]
     if wrong:
-        yield "most confused: " + ", ".join(f"{labels[true]} taken for {labels[said]} ({count})" for count, true, said in wrong)
+        yield "most confused: " + ", ".join(
+            f"{labels[true]} taken for {labels[said]} ({count})" for count, true, said in wrong
+        )

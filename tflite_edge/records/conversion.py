@@ -38,7 +38,9 @@ class Conversion:
             raise RecipeError(f"unknown quantisation {self.mode!r}", do="one of " + ", ".join(SCHEMES))
         allowed = {"int8": IO_TYPES, "int16x8": ("int16", "float32")}.get(self.mode, ("float32",))
         if self.io not in allowed:
-            raise RecipeError(f"{self.mode} cannot have {self.io} inputs and outputs", do="one of " + ", ".join(allowed))
+            raise RecipeError(
+                f"{self.mode} cannot have {self.io} inputs and outputs", do="one of " + ", ".join(allowed)
+            )
 
     @property
     def scheme(self) -> str:

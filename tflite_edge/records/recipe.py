@@ -35,7 +35,9 @@ class ModelSource:
 
     def __post_init__(self) -> None:
         if bool(self.name) == bool(self.file):
-            raise RecipeError("[model] needs either a zoo name or a file", do='name = "mobilenet", or file = "my_model.h5"')
+            raise RecipeError(
+                "[model] needs either a zoo name or a file", do='name = "mobilenet", or file = "my_model.h5"'
+            )
         if self.weights not in WEIGHTS:
             raise RecipeError(f"unknown weights {self.weights!r}", do=nearest(self.weights, WEIGHTS))
         if self.alpha is not None and not 0 < self.alpha <= 4:
@@ -63,7 +65,9 @@ class DataSource:
 
     def __post_init__(self) -> None:
         if self.normalize not in ("auto", *NORMALIZATIONS):
-            raise RecipeError(f"unknown normalize {self.normalize!r}", do=nearest(self.normalize, ("auto", *NORMALIZATIONS)))
+            raise RecipeError(
+                f"unknown normalize {self.normalize!r}", do=nearest(self.normalize, ("auto", *NORMALIZATIONS))
+            )
         if not (0 < self.test < 1 and 0 < self.calibration < 1 and self.test + self.calibration < 1):
             raise RecipeError(
                 "test and calibration must be shares in (0, 1) that leave something to train on",
@@ -147,7 +151,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.optimize:
-            raise RecipeError("[[optimize]] steps are not part of this version yet", do="remove the [[optimize]] tables")
+            raise RecipeError(
+                "[[optimize]] steps are not part of this version yet", do="remove the [[optimize]] tables"
+            )
 
     @property
     def name(self) -> str:

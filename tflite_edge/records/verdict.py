@@ -73,7 +73,8 @@ def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
             missed.append(
                 Finding(
                     f"accuracy is {drop:.2f} points below the float model; the gate allows {gates.max_drop:g}",
-                    f"{score.top1:.2%} against {score.reference_top1:.2%} on {score.images} images, 95 % interval +-{half:.2f}",
+                    f"{score.top1:.2%} against {score.reference_top1:.2%} on {score.images} images, "
+                    f"95 % interval +-{half:.2f}",
                     "more calibration samples, quantisation int16x8 or float16, or a wider [gates] max_drop",
                 )
             )
@@ -90,7 +91,8 @@ def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
     if mode == "float32" and score.max_difference is not None and score.max_difference > gates.max_difference:
         missed.append(
             Finding(
-                f"the outputs differ from Keras by up to {score.max_difference:.2g}; the gate allows {gates.max_difference:.2g}",
+                f"the outputs differ from Keras by up to {score.max_difference:.2g}; "
+                f"the gate allows {gates.max_difference:.2g}",
                 do="[gates] max_difference, when the outputs are not probabilities",
             )
         )

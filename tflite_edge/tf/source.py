@@ -16,7 +16,7 @@ from tflite_edge.records.errors import DataError, ModelError
 from tflite_edge.records.event import Event, Listener
 from tflite_edge.records.manifest import Provenance
 from tflite_edge.records.plain import to_plain
-from tflite_edge.records.recipe import Recipe
+from tflite_edge.records.recipe import ModelSource, Recipe
 from tflite_edge.tf.data import normalization
 from tflite_edge.tf.data.dataset import Dataset, split
 from tflite_edge.tf.data.packs import write_pack
@@ -68,6 +68,16 @@ class Source:
             labels=list(data.pool.classes),
             why=self.why,
             notes=list(dict.fromkeys([*data.notes, *data.pool.notes])),
+        )
+
+
+def refuse_unknown(model: ModelSource) -> None:
+    """What can be refused at once, before a folder is made or TensorFlow loaded. Raises RecipeError or ModelError."""
+    if model.name:
+        zoo.input_shape(model)
+    elif not Path(model.file).exists():
+        raise ModelError(
+            f"no model file {model.file}", do="give a zoo name (`tflite-edge models`), a recipe or a model file"
         )
 
 
@@ -124,7 +134,9 @@ def _from_file(recipe: Recipe, pool: Pool) -> Source:
     path = Path(recipe.model.file)
     model = load.load(path, allow_code=recipe.model.allow_code, input_shape=recipe.model.input)
     shape = tuple(model.input_shape[1:])
-    asked = replace(recipe.data, normalize="none") if _rescales(model) and recipe.data.normalize == "auto" else recipe.data
+    asked = (
+        replace(recipe.data, normalize="none") if _rescales(model) and recipe.data.normalize == "auto" else recipe.data
+    )
     trials = normalization.trials(pool, shape, asked)
     data = split(pool, recipe.data, next(iter(trials.values())))
     _refuse_mismatch(path, model, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,10 @@ def convert(frozen: Path, conversion: Conversion, calibration: np.ndarray | None
             converter.representative_dataset = representative
         try:
             flatbuffer = converter.convert()
-        except Exception as error:  # noqa: BLE001 - the converter raises bare exceptions of many kinds
+        except Exception as error:
+            evidence, do = _explain(str(error) or talk.tail())
             raise ModelError(
-                f"TensorFlow {tf.__version__} cannot convert this model to {conversion.mode}",
-                evidence=_first_lines(str(error)) or talk.tail(),
-                do=_advice(str(error)),
+                f"TensorFlow {tf.__version__} cannot convert this model to {conversion.mode}", evidence=evidence, do=do
             ) from error
     if conversion.mode in STATIC and used == 0:
         raise DataError("the converter used none of the calibration samples")
@@ -67,11 +67,11 @@ def _configure(tf: Any, converter: Any, conversion: Conversion) -> None:
         converter.inference_input_type = converter.inference_output_type = tf.dtypes.as_dtype(conversion.io)
 
 
-def _first_lines(text: str, lines: int = 6, width: int = 160) -> str:
-    return "\n".join(line.strip()[:width] for line in text.splitlines() if line.strip() and "<unknown>" not in line)[: lines * width]
-
-
-def _advice(text: str) -> str:
-    if "Flex" in text or "SELECT_TF_OPS" in text or "TF Select" in text:
-        return "rewrite these operators, or add --flex (tflite-runtime and ai-edge-litert then refuse the model)"
-    return "try another --quantize mode; float32 has the widest operator support"
+def _explain(text: str) -> tuple[str, str]:
+    """(evidence, do) from the converter's message, which buries the operators in pages of MLIR."""
+    missing = re.findall(r"(?:TF Select|Flex|Custom) ops: (.+)", text)
+    if missing:
+        do = "rewrite these layers, or add --flex (tflite-runtime and ai-edge-litert then refuse the model)"
+        return "no TFLite builtin for: " + ", ".join(dict.fromkeys(missing)), do
+    lines = [line.strip()[:160] for line in text.splitlines() if line.strip() and "<unknown>" not in line]
+    return "\n".join(lines[:6]), "try another --quantize mode; float32 has the widest operator support"

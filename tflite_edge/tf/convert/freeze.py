@@ -37,8 +37,10 @@ def freeze(model: Any, folder: Path, *, bake: Preprocess | None = None, raw_type
                 values = values * tf.constant(scale) + tf.constant(_shift(bake), tf.float32)
             return model(values, training=False)
 
-        frozen = convert_variables_to_constants_v2(tf.function(answer).get_concrete_function(spec))
-        serve = tf.function(lambda tensor: {output_name: frozen(tensor)[0]}).get_concrete_function(spec)
+        frozen = convert_variables_to_constants_v2(tf.function(answer, autograph=False).get_concrete_function(spec))
+        serve = tf.function(lambda tensor: {output_name: frozen(tensor)[0]}, autograph=False).get_concrete_function(
+            spec
+        )
         tf.saved_model.save(tf.Module(), str(folder), signatures={"serving_default": serve})
     return folder
 
@@ -51,5 +53,5 @@ def _shift(bake: Preprocess) -> list[float]:
 
 def _name(tensor_name: str, default: str) -> str:
     """A signature's names are Python identifiers."""
-    name = re.sub(r"\W", "_", tensor_name.split(":")[0].split("/")[-1])
+    name = re.sub(r"\W", "_", tensor_name.split(":", maxsplit=1)[0].rsplit("/", maxsplit=1)[-1])
     return name if re.match(r"[A-Za-z]", name) else default

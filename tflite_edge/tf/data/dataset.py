@@ -135,8 +135,10 @@ def _refuse_few(pool: Pool, calibration: np.ndarray, test: np.ndarray, source: D
     if len(calibration) < MIN_CALIBRATION:
         raise DataError(
             f"too few calibration samples: {len(calibration)}, at least {MIN_CALIBRATION} are needed",
-            evidence=f"{pool.name} has {len(pool.samples)} samples, of which a share of {source.calibration} is set aside",
+            evidence=f"{pool.name} has {len(pool.samples)} samples, {source.calibration} of them set aside",
             do="add samples, or raise [data] calibration or calibration_samples",
         )
     if len(test) == 0:
-        raise DataError(f"no test samples in {pool.name}", evidence=f"{len(pool.samples)} samples in all", do="add samples")
+        raise DataError(
+            f"no test samples in {pool.name}", evidence=f"{len(pool.samples)} samples in all", do="add samples"
+        )

@@ -19,7 +19,8 @@ def preprocess(pool: Pool, shape: tuple[int, ...], data: DataSource, name: str) 
     if pool.are_images:
         if len(shape) != 3 or shape[2] not in (1, 3, 4):
             raise DataError(
-                f"{pool.name} holds images, but the model takes {list(shape)}", do="a model that takes [height, width, 1, 3 or 4]"
+                f"{pool.name} holds images, but the model takes {list(shape)}",
+                do="a model that takes [height, width, 1, 3 or 4]",
             )
         return Preprocess((shape[0], shape[1]), shape[2], data.fit, "bilinear", mean, std)
     assert isinstance(pool.samples, np.ndarray)
@@ -40,9 +41,7 @@ def trials(pool: Pool, shape: tuple[int, ...], data: DataSource) -> dict[str, Pr
     return {name: preprocess(pool, shape, data, name) for name in names}
 
 
-def choose(
-    samples: Split, tried: dict[str, Preprocess], answer: Callable[[Preprocess], np.ndarray]
-) -> tuple[str, str]:
+def choose(samples: Split, tried: dict[str, Preprocess], answer: Callable[[Preprocess], np.ndarray]) -> tuple[str, str]:
     """(name, why): the trial under which the model is most often right on `samples`, which are not the test's.
 
     answer: the model's [n, K] answers to the samples under a preprocessing. Raises DataError without class labels.

@@ -11,7 +11,10 @@ from tflite_edge.artifact import write
 
 
 def write_pack(path: Path, x: np.ndarray, y: np.ndarray | None, reference: np.ndarray | None = None) -> Path:
-    """x: raw uint8 or float32 [n, ...]; y: labels or targets [n, ...]; reference: float32 [n, K], the float model's answers."""
+    """Write x, raw uint8 or float32 [n, ...], y, labels or targets [n, ...], and what the float model answered.
+
+    reference: float32 [n, K].
+    """
     arrays = {"x": x}
     if y is not None:
         arrays["y"] = y

@@ -53,7 +53,9 @@ class Pool:
         def one(index: int) -> np.ndarray | None:
             sample = self.samples[index]
             try:
-                return decode(sample, preprocess) if isinstance(sample, Path) else fit(Image.fromarray(sample), preprocess)
+                return (
+                    decode(sample, preprocess) if isinstance(sample, Path) else fit(Image.fromarray(sample), preprocess)
+                )
             except BROKEN as error:
                 broken.append(f"{sample}: {error}")
                 return None
@@ -70,7 +72,9 @@ class Pool:
                 evidence="\n".join(sorted(broken)[:5]),
                 do="remove or replace the broken files",
             )
-        self.notes += [note for note in sorted(f"left out, cannot be read: {line}" for line in broken) if note not in self.notes]
+        self.notes += [
+            note for note in sorted(f"left out, cannot be read: {line}" for line in broken) if note not in self.notes
+        ]
         kept = np.array([i for i, image in zip(indices, decoded, strict=True) if image is not None], dtype=np.int64)
         return np.stack([image for image in decoded if image is not None]), kept
 
@@ -94,7 +98,9 @@ def _digits() -> Pool:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise MissingError("the digits come with scikit-learn", evidence=str(error), do="pip install scikit-learn") from error
+        raise MissingError(
+            "the digits come with scikit-learn", evidence=str(error), do="pip install scikit-learn"
+        ) from error
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
     return _pool("digits", images, digits.target)
@@ -110,20 +116,33 @@ def _keras(name: str) -> Callable[[], Pool]:
             module = getattr(tf_keras.datasets, name)
             try:
                 (x, y), (x_test, y_test) = module.load_data()
-            except Exception as error:  # noqa: BLE001 - Keras wraps every download failure in a bare Exception
+            except Exception as error:
                 raise MissingError(
                     f"the data set {name} is not in Keras's cache and could not be downloaded",
                     evidence=str(error),
                     do="connect to the network once, or put Keras's files into ~/.keras/datasets",
                 ) from error
         fixed = np.array(["train"] * len(x) + ["test"] * len(x_test))
-        return _pool(name, np.concatenate([x, x_test]), np.concatenate([y, y_test]), fixed=fixed, classes=NAMES.get(name))
+        return _pool(
+            name, np.concatenate([x, x_test]), np.concatenate([y, y_test]), fixed=fixed, classes=NAMES.get(name)
+        )
 
     return load
 
 
 NAMES = {
-    "fashion_mnist": ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"),
+    "fashion_mnist": (
+        "t-shirt",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle-boot",
+    ),
     "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 }
 SOURCES: dict[str, Callable[[], Pool]] = {
@@ -155,7 +174,9 @@ def _pool(
             raise DataError(f"{name} holds values of type {x.dtype}", do="store uint8 images or float32 values")
         x = x.astype(np.float32)
         if not np.isfinite(x).all():
-            raise DataError(f"{name} holds NaN or infinite values", evidence=f"{int((~np.isfinite(x)).sum())} of {x.size}")
+            raise DataError(
+                f"{name} holds NaN or infinite values", evidence=f"{int((~np.isfinite(x)).sum())} of {x.size}"
+            )
     if y is not None and np.issubdtype(y.dtype, np.integer):
         count = int(y.max()) + 1
         classes = tuple(classes) if classes and len(classes) >= count else tuple(str(i) for i in range(count))
@@ -175,7 +196,9 @@ def _labels(name: str, y: np.ndarray) -> np.ndarray:
             raise DataError(f"{name} has negative class numbers", evidence=f"smallest: {y.min()}")
         return y.astype(np.int64)
     if not np.issubdtype(y.dtype, np.floating) or not np.isfinite(y).all():
-        raise DataError(f"{name} has labels of type {y.dtype}, shape {y.shape}", do="integers [N], one-hot [N, K] or finite floats")
+        raise DataError(
+            f"{name} has labels of type {y.dtype}, shape {y.shape}", do="integers [N], one-hot [N, K] or finite floats"
+        )
     return y.astype(np.float32)
 
 
@@ -193,7 +216,9 @@ def _npz(path: Path) -> Pool:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
-        raise DataError(f"cannot read {path}", evidence=f"{error}", do="an .npz of plain arrays, made by numpy.savez") from error
+        raise DataError(
+            f"cannot read {path}", evidence=f"{error}", do="an .npz of plain arrays, made by numpy.savez"
+        ) from error
     classes = tuple(map(str, arrays.get("classes", ())))
     if "x_train" in arrays and "x_test" in arrays:
         x = np.concatenate([arrays["x_train"], arrays["x_test"]])
@@ -217,10 +242,18 @@ def _folder(root: Path) -> Pool:
     tops = [p for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith(".")]
     halves = [p for p in tops if p.name in splits]
     own_split = len(halves) == len(tops) == 2 and {splits[p.name] for p in halves} == {"train", "test"}
-    folders = [(p, splits[h.name]) for h in halves for p in sorted(h.iterdir()) if p.is_dir()] if own_split else [(p, "") for p in tops]
+    folders = (
+        [(p, splits[h.name]) for h in halves for p in sorted(h.iterdir()) if p.is_dir()]
+        if own_split
+        else [(p, "") for p in tops]
+    )
     classes = tuple(sorted({p.name for p, _ in folders}))
     if not folders:
-        raise DataError(f"{root} has no sub-folders", evidence=f"{len(list(root.iterdir()))} entries in it", do="one sub-folder per class")
+        raise DataError(
+            f"{root} has no sub-folders",
+            evidence=f"{len(list(root.iterdir()))} entries in it",
+            do="one sub-folder per class",
+        )
     _refuse_one_class(str(root), classes)
     paths: list[Path] = []
     labels: list[int] = []
@@ -232,9 +265,15 @@ def _folder(root: Path) -> Pool:
         foreign += len(files) - len(images)
         if not images:
             what = f"{len(files)} files, none of them an image" if files else "the folder is empty"
-            raise DataError(f"no images for the class {folder.name!r}", evidence=f"{folder}: {what}", do="add images, or remove the folder")
+            raise DataError(
+                f"no images for the class {folder.name!r}",
+                evidence=f"{folder}: {what}",
+                do="add images, or remove the folder",
+            )
         for image in images:
-            digest.update(f"{image.relative_to(root).as_posix()}\0".encode() + hashlib.sha256(image.read_bytes()).digest())
+            digest.update(
+                f"{image.relative_to(root).as_posix()}\0".encode() + hashlib.sha256(image.read_bytes()).digest()
+            )
         paths += images
         labels += [classes.index(folder.name)] * len(images)
         fixed += [split] * len(images)

@@ -14,7 +14,15 @@ from tflite_edge.tf.quiet import quiet
 # Where a Keras config may take classes and functions from without running a stranger's code.
 TRUSTED_MODULES = ("keras", "tf_keras", "builtins")
 # Graph operators that reach outside of the computation. SaveV2 and RestoreV2 are in every SavedModel's saver.
-REACHING_OPERATORS = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles", "LoadLibrary"}
+REACHING_OPERATORS = {
+    "PyFunc",
+    "PyFuncStateless",
+    "EagerPyFunc",
+    "ReadFile",
+    "WriteFile",
+    "MatchingFiles",
+    "LoadLibrary",
+}
 ALLOW = "if you trust whoever made it, add --allow-code"
 
 
@@ -23,8 +31,6 @@ def load(path: Path, *, allow_code: bool = False, input_shape: tuple[int, ...] |
 
     Raises ModelError for what cannot be read, was written by Keras 3, holds code, or has NaN weights.
     """
-    if not path.exists():
-        raise ModelError(f"no model file {path}", do="give a zoo name (`tflite-edge models`), a recipe or a model file")
     if path.is_dir():
         model = _saved_model(path, allow_code)
     else:
@@ -42,10 +48,10 @@ def _keras_file(path: Path, allow_code: bool) -> Any:
 
         try:
             return tf_keras.models.load_model(path, compile=False, safe_mode=not allow_code)
-        except Exception as error:  # noqa: BLE001 - loaders raise anything on a broken or foreign file
+        except Exception as error:
             raise ModelError(
                 f"{path} cannot be loaded by Keras 2 (tf_keras)",
-                evidence=f"{type(error).__name__}: {str(error)[:600]}" or talk.tail(),
+                evidence=f"{type(error).__name__}: {str(error)[:600] or talk.tail()}",
                 do="save it again with tf_keras, or as a SavedModel; custom layers are not known here",
             ) from error
 
@@ -63,7 +69,9 @@ def _version(path: Path) -> str:
         import h5py
 
         with h5py.File(path, "r") as file:
-            return _text(file.attrs.get("keras_version", file.get("model_weights", file).attrs.get("keras_version", "")))
+            return _text(
+                file.attrs.get("keras_version", file.get("model_weights", file).attrs.get("keras_version", ""))
+            )
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
         raise _broken(path, error) from error
 
@@ -92,7 +100,7 @@ def _text(value: Any) -> str:
 
 
 def _refuse_keras3(path: Path, version: str) -> None:
-    if version and int(version.split(".")[0]) >= 3:
+    if version and int(version.split(".", maxsplit=1)[0]) >= 3:
         raise ModelError(
             f"{path} was written by Keras {version}; only Keras 2 files can be loaded yet",
             evidence="the file names its own writer",
@@ -116,7 +124,7 @@ def _code_in(node: Any, layer: str = "") -> Iterator[str]:
     kind = str(node.get("class_name", ""))
     inner = node.get("config")
     name = str(inner.get("name", layer)) if isinstance(inner, dict) else layer
-    if kind.split(">")[-1] in ("Lambda", "__lambda__"):
+    if kind.rsplit(">", maxsplit=1)[-1] in ("Lambda", "__lambda__"):
         yield f"Lambda layer {name!r}"
     module = node.get("module")
     if isinstance(module, str) and "class_name" in node and module.split(".")[0] not in TRUSTED_MODULES:
@@ -133,7 +141,7 @@ def _saved_model(path: Path, allow_code: bool) -> Any:
 
         try:
             loaded = tf.saved_model.load(str(path))
-        except Exception as error:  # noqa: BLE001 - the loader raises anything on a broken folder
+        except Exception as error:
             raise ModelError(f"{path} cannot be loaded", evidence=str(error)[:600], do="export it again") from error
     signature = loaded.signatures.get("serving_default")
     if signature is None:
@@ -154,7 +162,9 @@ def _refuse_reaching(path: Path, allow_code: bool) -> None:
         proto.ParseFromString((path / "saved_model.pb").read_bytes())
         graph = proto.meta_graphs[0].graph_def
     except (OSError, DecodeError, IndexError) as error:
-        raise ModelError(f"{path} is not a SavedModel", evidence=str(error), do="a folder with saved_model.pb") from error
+        raise ModelError(
+            f"{path} is not a SavedModel", evidence=str(error), do="a folder with saved_model.pb"
+        ) from error
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     reaching = sorted({f"operator {node.op} ({node.name})" for node in nodes if node.op in REACHING_OPERATORS})
     if reaching and not allow_code:
@@ -192,7 +202,8 @@ def _close_input(path: Path, model: Any, shape: tuple[int, ...] | None) -> Any:
 
     if not getattr(model, "built", True) or len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
-            f"{path} has {len(model.inputs or ())} inputs and {len(model.outputs or ())} outputs; one of each can be converted yet",
+            f"{path} has {len(model.inputs or ())} inputs and {len(model.outputs or ())} outputs; "
+            "one of each can be converted yet",
             do="save a model with one input and one output",
         )
     own = tuple(model.inputs[0].shape[1:])
@@ -207,7 +218,9 @@ def _close_input(path: Path, model: Any, shape: tuple[int, ...] | None) -> Any:
     if shape is None or tuple(shape) == own:
         return model
     if len(shape) != len(own) or any(mine not in (None, given) for mine, given in zip(own, shape, strict=True)):
-        raise ModelError(f"{path} takes {list(own)}, not {list(shape)}", do="leave input out, or give what the model takes")
+        raise ModelError(
+            f"{path} takes {list(own)}, not {list(shape)}", do="leave input out, or give what the model takes"
+        )
     inputs = tf_keras.Input(shape, name=model.inputs[0].name.split(":")[0])
     return tf_keras.Model(inputs, model(inputs), name=model.name)
 

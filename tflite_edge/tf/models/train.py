@@ -21,16 +21,16 @@ def train(model: Any, data: Dataset, training: Training, listen: Listener) -> No
 
     x, y = data.train.x, data.train.y
     if data.task != "classification" or y is None:
-        raise DataError(f"{data.pool.name} has no class labels to train on", do="give your own trained model with its data")
+        raise DataError(
+            f"{data.pool.name} has no class labels to train on", do="give your own trained model with its data"
+        )
     tf_keras.utils.set_random_seed(training.seed)
     for layer in model.layers:
         if isinstance(layer, tf_keras.layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
     batch = min(training.batch, len(x))
     batches = (
-        tf.data.Dataset.from_tensor_slices((x, y))
-        .shuffle(len(x), seed=training.seed)
-        .batch(batch, drop_remainder=True)
+        tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=training.seed).batch(batch, drop_remainder=True)
     )
     if data.pool.are_images and training.augment:
         batches = batches.map(lambda image, label: (augment(image, training.augment), label))

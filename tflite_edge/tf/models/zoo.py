@@ -96,7 +96,7 @@ def _imagenet(source: ModelSource, shape: Shape, alpha: float, *, top: bool) -> 
             raise RecipeError(
                 f"{source.name} has no ImageNet weights for input {list(shape)}, alpha {alpha}", evidence=str(error)
             ) from error
-        except Exception as error:  # noqa: BLE001 - Keras wraps every download failure in a bare Exception
+        except Exception as error:
             raise MissingError(
                 "the ImageNet weights are not in Keras's cache and could not be downloaded",
                 evidence=str(error),

@@ -128,5 +128,11 @@ def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Targ
 
 def _job(path: Path, pack: Path, preprocess: Preprocess, target: Target) -> Job:
     return Job(
-        "score", str(path), target.runtime, target.threads, workers=os.cpu_count() or 1, pack=str(pack), preprocess=preprocess
+        "score",
+        str(path),
+        target.runtime,
+        target.threads,
+        workers=os.cpu_count() or 1,
+        pack=str(pack),
+        preprocess=preprocess,
     )

@@ -1,0 +1,311 @@
+"""The commands through the installed entry point: results, exit codes, and errors that lose nothing."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from tflite_edge.artifact import sha256
+
+pytestmark = pytest.mark.slow
+
+NAMES = {
+    "float32": "small-float.tflite",
+    "float16": "small-weightonly-wf16.tflite",
+    "dynamic": "small-dynamic-wi8af32.tflite",
+    "int8": "small-static-wi8ai8.tflite",
+    "int16x8": "small-static-wi8ai16.tflite",
+}
+
+
+def test_convert_makes_every_mode_with_names_that_tell_the_truth(converted):
+    out, document = converted
+    assert document["verdict"] == "ok"
+    assert document["complete"]
+    assert {model["mode"]: model["file"] for model in document["models"]} == NAMES
+    for model in document["models"]:
+        path = out / model["file"]
+        assert (model["sha256"], model["bytes"]) == (sha256(path), path.stat().st_size)
+        assert model["score"]["images"] == document["source"]["samples"]["test"] == 32
+        assert model["bench"]["median_s"] > 0
+    assert "-1..1" in document["source"]["why"]["normalize"]
+    assert document["preprocess"] == {
+        "size": [12, 12], "channels": 3, "fit": "stretch", "resample": "bilinear", "mean": [127.5], "std": [127.5]
+    }  # fmt: skip
+
+
+def test_the_folder_holds_the_manifest_the_labels_and_a_sample_pack(converted):
+    out, document = converted
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["models"] == document["models"]
+    assert (out / "labels.txt").read_text().split() == ["a-zero", "b-one", "c-two", "d-three"]
+    with np.load(out / "samples.npz") as pack:
+        assert pack["x"].shape == (32, 12, 12, 3)
+        assert pack["reference"].shape == (32, 4)
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [*NAMES.values(), "manifest.json", "labels.txt", "samples.npz"]
+    )
+
+
+def test_a_manifest_is_a_recipe_and_makes_the_same_bytes(converted, edge, tmp_path):
+    out, document = converted
+    again = edge.json("convert", out / "manifest.json", "-o", tmp_path / "again")
+    assert [m["sha256"] for m in again["models"]] == [m["sha256"] for m in document["models"]]
+
+
+def test_the_human_table_fits_100_columns_and_ends_with_the_verdict(converted, edge, model_file, image_folder):
+    out, _ = converted
+    done = edge(
+        "convert",
+        model_file,
+        "--data",
+        image_folder,
+        "--quantize",
+        "float32,int8",
+        "-o",
+        out.parent / "h",
+        "--max-drop",
+        10,
+    )
+    assert done.stdout.rstrip().endswith("verdict: ok")
+    assert max(map(len, done.stdout.splitlines())) <= 100 + len(str(image_folder))
+    assert "static-wi8ai8" in done.stdout
+
+
+def test_inspect(converted, edge):
+    out, _ = converted
+    facts = edge.json("inspect", out / NAMES["int8"])
+    assert facts["scheme"] == "static-wi8ai8"
+    assert facts["float_operators"] == []
+    assert len(edge.json("inspect", *(out / name for name in NAMES.values()))["models"]) == 5
+    assert "CONV_2D" in edge("inspect", out / NAMES["int8"]).stdout
+    assert "| count | operator | version |" in edge("inspect", out / NAMES["int8"], "--format", "md").stdout
+    assert edge("inspect", out / NAMES["int8"], "--format", "quiet").stdout == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"\x10\0\0\0TFL3" + b"\xff" * 40])
+def test_inspect_refuses_what_is_no_model(edge, tmp_path, content):
+    (tmp_path / "x.tflite").write_bytes(content)
+    assert "error: " in edge("inspect", tmp_path / "x.tflite", code=3).stderr
+
+
+def test_bench(converted, edge):
+    result = edge.json("bench", converted[0] / NAMES["int8"], "--runs", 20)
+    assert len(result["samples_s"]) >= 20
+    assert len(result["warmups_s"]) == 5
+    assert result["min_s"] <= result["median_s"] <= result["p90_s"] <= result["p99_s"]
+    assert result["peak_rss_bytes"] > 10e6
+    assert result["runtime"]["why"]
+    assert "median ms" in edge("bench", converted[0] / NAMES["int8"], "--runs", 5).stdout
+
+
+def test_evaluate_repeats_what_convert_found_and_finds_the_normalisation_without_a_manifest(
+    converted, edge, image_folder, tmp_path
+):
+    out, document = converted
+    top1 = {model["file"]: model["score"]["top1"] for model in document["models"]}
+    result = edge.json("evaluate", out / NAMES["int8"], "--data", image_folder)
+    assert result["score"]["top1"] == top1[NAMES["int8"]]
+    assert "manifest" in result["why"]
+    shutil.copy(out / NAMES["float32"], tmp_path / "alone.tflite")
+    alone = edge.json("evaluate", tmp_path / "alone.tflite", "--data", image_folder)
+    assert alone["why"].startswith("-1..1: most often right")
+    assert alone["score"]["top1"] == top1[NAMES["float32"]]
+    assert (
+        "most confused" in edge("evaluate", out / NAMES["int8"], "--normalize", "0..1", "--data", image_folder).stdout
+    )
+
+
+def test_models_lists_the_zoo(edge):
+    assert {entry["name"] for entry in edge.json("models")["models"]} >= {"mobilenet", "mobilenet_v2"}
+
+
+def test_init_writes_a_recipe_of_defaults_and_overwrites_nothing(edge, tmp_path):
+    from tflite_edge.records.recipe import ModelSource, Recipe, read_recipe
+
+    edge("init", "mobilenet", "-o", tmp_path / "r.toml")
+    assert read_recipe(str(tmp_path / "r.toml")) == Recipe(ModelSource("mobilenet"))
+    assert "exists already" in edge("init", "-o", tmp_path / "r.toml", code=2).stderr
+    edge("init", tmp_path / "my.h5", "-o", tmp_path / "f.toml")
+    assert read_recipe(str(tmp_path / "f.toml")).model.file == str(tmp_path / "my.h5")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["convert", "mobilenett"], 3, "did you mean 'mobilenet'"),
+        (["convert", "none.h5"], 3, "no model file none.h5"),
+        (["convert", "none.toml"], 3, "cannot read the recipe"),
+        (["convert", "mobilenet", "--quantize", "int4"], 3, "unknown quantisation 'int4'"),
+        (["convert", "mobilenet", "--data", "digit"], 3, "did you mean 'digits'"),
+        (["convert", "mobilenet", "--calibration-samples", "0"], 3, "at least 1"),
+        (["convert", "mobilenet", "--calibration-samples", "4"], 3, "too few calibration samples"),
+        (["convert", "mobilenet", "--input", "8,8,1"], 3, "cannot take an input of"),
+        (["convert", "mobilenet", "--input", "a,b"], 2, "HEIGHT,WIDTH,CHANNELS"),
+        (["convert", "mobilenet", "-o", "/proc/x"], 4, "cannot write /proc/x"),
+        (["conver", "mobilenet"], 2, "did you mean 'convert'"),
+        (["convert"], 2, "Missing argument"),
+        (["bench", "none.tflite"], 3, "none.tflite"),
+        (["evaluate", "none.tflite"], 3, "none.tflite"),
+        (["inspect", "."], 3, "error: "),
+    ],
+)
+def test_bad_input_gets_one_clear_error_and_its_exit_code(edge, arguments, code, message, tmp_path):
+    done = edge(*arguments, code=code, cwd=tmp_path)
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_model_that_does_not_fit_the_data_is_refused(edge, model_file, tmp_path):
+    assert (
+        "does not answer for these classes"
+        in edge("convert", model_file, "--data", "digits", code=3, cwd=tmp_path).stderr
+    )
+    x = np.zeros((60, 5), np.float32)
+    np.savez(tmp_path / "flat.npz", x=x, y=np.arange(60) % 4)
+    done = edge("convert", model_file, "--data", tmp_path / "flat.npz", code=3, cwd=tmp_path)
+    assert "samples of [5], but the model takes [12, 12, 3]" in done.stderr
+
+
+def test_a_broken_promise_is_degraded_named_and_can_be_accepted(edge, model_file, image_folder, tmp_path):
+    arguments = [
+        "convert",
+        model_file,
+        "--data",
+        image_folder,
+        "--quantize",
+        "dynamic",
+        "-o",
+        tmp_path / "d",
+        "--normalize",
+        "0..1",
+    ]
+    document = edge.json(*arguments, "--max-drop", "-100", code=1)
+    assert document["verdict"] == "degraded"
+    assert "the gate allows -100" in document["models"][0]["findings"][0]["what"]
+    assert edge.json(*arguments, "--max-drop", "-100", "--accept-degraded")["verdict"] == "degraded"
+
+
+def test_one_impossible_variant_is_recorded_and_the_others_are_made(edge, tmp_path, digits):
+    from tflite_edge.tf.quiet import quiet
+
+    with quiet():
+        import tf_keras
+
+        model = tf_keras.Sequential(
+            [tf_keras.Input((8, 8, 8, 1)), tf_keras.layers.Conv3D(2, 8), tf_keras.layers.Flatten()]
+        )
+        model.save(tmp_path / "cubes.h5")
+    x = np.random.default_rng(0).normal(size=(60, 8, 8, 8, 1)).astype(np.float32)
+    np.savez(tmp_path / "cubes.npz", x=x, y=np.arange(60) % 2)
+    out = tmp_path / "out"
+    document = edge.json(  # CONV_3D has no 16x8 kernel
+        "convert",
+        tmp_path / "cubes.h5",
+        "--data",
+        tmp_path / "cubes.npz",
+        "--quantize",
+        "float32,int16x8",
+        "-o",
+        out,
+        code=3,
+    )
+    assert [model["verdict"] for model in document["models"]] == ["ok", "failed"]
+    assert [path.name for path in out.glob("*.tflite")] == ["cubes-float.tflite"]
+
+
+def test_ctrl_c_while_training_leaves_earlier_results_alone_and_a_second_run_goes_on(edge, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mobilenet-float.tflite").write_bytes(b"an earlier result")
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[model]\nname = "mobilenet"\ninput = [32, 32, 1]\n[train]\nepochs = 400\n')
+    environment = {**os.environ, "TFLITE_EDGE_CACHE": str(tmp_path / "cache")}
+    child = subprocess.Popen(
+        [edge.path, "convert", recipe, "-o", out],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    for line in child.stderr:
+        if line.startswith("train"):
+            break
+    child.send_signal(signal.SIGINT)
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    assert (out / "mobilenet-float.tflite").read_bytes() == b"an earlier result"
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+    assert not list((tmp_path / "cache" / "weights").glob("*.tmp*"))
+
+
+def test_a_run_killed_after_the_first_variant_finds_it_again(edge, model_file, image_folder, tmp_path):
+    environment = {**os.environ, "TFLITE_EDGE_CACHE": str(tmp_path / "cache")}
+    out = tmp_path / "out"
+    command = [
+        edge.path,
+        "convert",
+        model_file,
+        "--data",
+        image_folder,
+        "--quantize",
+        "float32,int8",
+        "-o",
+        out,
+        "--max-drop",
+        "10",
+    ]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment)
+    deadline = time.monotonic() + 120
+    while not (out / NAMES["float32"]).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    child.kill()
+    child.communicate()
+    made = list((tmp_path / "cache" / "flatbuffer").glob("*/model.tflite"))
+    assert made
+    stamp = min(path.stat().st_mtime_ns for path in made)
+    document = json.loads(
+        subprocess.run(
+            [*command, "--format", "json"], capture_output=True, text=True, env=environment, check=True
+        ).stdout
+    )
+    assert document["complete"]
+    kept = [
+        path for path in (tmp_path / "cache" / "flatbuffer").glob("*/model.tflite") if path.stat().st_mtime_ns == stamp
+    ]
+    assert len(kept) == 1
+
+
+def test_a_crashing_interpreter_is_exit_code_5_and_not_a_dead_parent(edge, tmp_path):
+    from tests.harness import tiny
+
+    (tmp_path / "wild.tflite").write_bytes(tiny.wild_offset(tiny.dense()))
+    done = edge("bench", tmp_path / "wild.tflite", "--runtime", "tflite-runtime", code=5)
+    assert "SIGSEGV" in done.stderr
+    assert re.search(r"do: .+", done.stderr)
+
+
+def test_a_deadline_ends_a_hanging_run(edge, converted):
+    done = edge("bench", converted[0] / NAMES["int8"], "--runs", 10**9, "--deadline", "3", code=5)
+    assert "did not finish within 3 s" in done.stderr
+
+
+def test_the_python_api_does_what_its_docstring_shows(tmp_path, model_file, image_folder):
+    import tflite_edge as edge
+
+    recipe = edge.recipe_for(str(model_file), {"data.source": str(image_folder), "gates.max_drop": 10.0})
+    manifest = edge.convert(recipe, out=tmp_path / "api")
+    assert manifest.verdict == "ok"
+    path = tmp_path / "api" / manifest.models[-1].file
+    assert edge.inspect(path).scheme == "static-wi8ai8"
+    assert edge.evaluate(path).score.top1 == manifest.models[-1].score.top1
+    assert edge.bench(edge.Job("bench", str(path))).median_s > 0
