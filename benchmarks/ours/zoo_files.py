@@ -26,8 +26,8 @@ def main(out: Path, source: ModelSource, classes: int, modes: list[str], images:
     mean, std = NORMALIZATIONS[zoo.entry(source.name).normalize]
     record = Preprocess(source.input[:2], 3, mean=mean, std=std)
     pool = open_source("digits")
-    wanted = np.random.default_rng(SEED).permutation(len(pool.samples))[: max(images, SEEN)]
-    raw, kept = pool.read(wanted, record)
+    order = np.random.default_rng(SEED).permutation(len(pool.samples))
+    raw, kept = pool.read(np.resize(order, max(images, SEEN)), record)  # over again where the pool is too small
     model = build(source, classes)
     seen = normalize(raw[:SEEN], record)
     settle(model, seen)

@@ -67,7 +67,10 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "--allow-code", "model__allow_code", is_flag=True, default=None, help="Load a file that runs its maker's code."
 )
 @click.option(
-    "--runtime", "target__runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), help="Judge."
+    "--runtime",
+    "target__runtime",
+    type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]),
+    help="What proves the files.",
 )
 @click.option("--threads", "target__threads", type=int, help="Threads of the timed interpreter.")
 @click.option("--max-drop", "gates__max_drop", type=float, help="Points of accuracy that may be lost.")
