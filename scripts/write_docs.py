@@ -23,18 +23,14 @@ def pages() -> dict[str, str]:
 
 
 def commands() -> str:
-    parts = [WRITTEN_BY, "# Commands", block(help_of(app, "tflite-edge"))]
-    context = click.Context(app, info_name="tflite-edge")
+    house = click.Context(app, info_name="tflite-edge", terminal_width=100, **app.context_settings)
+    parts = [WRITTEN_BY, "# Commands", block(app.get_help(house))]
     for name in COMMANDS:
-        command = app.get_command(context, name)
+        command = app.get_command(house, name)
         assert command is not None
-        parts += [f"## {name}", block(help_of(command, f"tflite-edge {name}"))]
+        context = click.Context(command, info_name=name, parent=house, terminal_width=100)
+        parts += [f"## {name}", block(command.get_help(context))]
     return "\n\n".join(parts) + "\n"
-
-
-def help_of(command: click.Command, name: str) -> str:
-    settings = {**command.context_settings, "terminal_width": 100}
-    return command.get_help(command.make_context(name, [], resilient_parsing=True, **settings))
 
 
 def recipe() -> str:
@@ -42,7 +38,7 @@ def recipe() -> str:
     about = (
         "What `tflite-edge init` writes. Relative paths in a recipe are relative to the recipe. An unknown key is an\n"
         "error that names the nearest one. An option of `convert` goes over the recipe's value, and the resolved\n"
-        "recipe is kept in `manifest.json`, which is itself a recipe: `tflite-edge convert build/mobilenet/manifest.json`."
+        "recipe is kept in `manifest.json`, which is itself a recipe: `tflite-edge convert out/manifest.json`."
     )
     return "\n\n".join([WRITTEN_BY, "# The recipe", about, block(example, "toml")]) + "\n"
 
