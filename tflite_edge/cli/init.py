@@ -31,9 +31,9 @@ calibration_samples = 200   # size of the representative dataset
 seed = 7
 
 [train]                     # how a zoo model is trained on first use
-epochs = 25
+epochs = 20
 batch = 32
-learning_rate = 0.003
+learning_rate = 0.02
 augment = 0.5               # strength of turning, zooming and shifting; 0 switches it off
 seed = 7
 

@@ -87,9 +87,9 @@ class Training:
     augment: strength; 1.0 is up to 8.6 degrees, 10 % zoom and an eighth of the image of shift.
     """
 
-    epochs: int = 25
+    epochs: int = 20
     batch: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 0.02
     augment: float = 0.5
     seed: int = 7
 
