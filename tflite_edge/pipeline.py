@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tflite_edge import flatbuffer
 from tflite_edge.artifact import Artifact
@@ -35,34 +36,41 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     artifact = Artifact(out, recipe, argv)
     with artifact.timed("load"):
         source = open_model(recipe, listen)
-        artifact.describe(source.provenance(), source.data.preprocess)
     with Variants(source) as variants, tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
-        pack = source.write_pack(Path(work) / "test.npz")
-        source.write_pack(out / "samples.npz", most=200)
+        packs = Packs(*(source.write_pack(Path(work) / f"{most}.npz", most=most) for most in (None, 1)))
+        samples = source.write_pack(Path(work) / "samples.npz", most=200)
+        artifact.describe(source.provenance(), source.data.preprocess, samples)
         conversions = recipe.convert.conversions()
         for number, conversion in enumerate(conversions):
             listen(Event("convert", conversion.mode, number, len(conversions)))
-            made = None
             try:
                 with artifact.timed(f"convert {conversion.mode}"):
                     made = variants.make(conversion)
                 with artifact.timed(f"prove {conversion.mode}"):
-                    variant = prove(made, conversion, pack, source.data.preprocess, recipe)
+                    variant = prove(made, conversion, packs, source.data.preprocess, recipe)
             except (ModelError, TargetError) as error:
-                variant = failed(conversion, error)
+                artifact.note(failed(conversion, error))
                 listen(Event("convert", f"{conversion.mode}: {error}", warning=True))
-            artifact.add(variant, made)
+            else:
+                artifact.add(variant, made)
         listen(Event("convert", "done", len(conversions), len(conversions)))
     return artifact.finish()
 
 
-def prove(made: Path, conversion: Conversion, pack: Path, preprocess: Preprocess, recipe: Recipe) -> Variant:
+class Packs(NamedTuple):
+    """The test samples, and one of them: to time a model, the others would only fill the memory."""
+
+    test: Path
+    one: Path
+
+
+def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preprocess, recipe: Recipe) -> Variant:
     """Read the bytes back, run them on the target's runtime, and hold both against what was asked."""
     facts = flatbuffer.inspect(made)
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
-    job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(pack), preprocess=fed)
+    job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(packs.test), preprocess=fed)
     score = local.score(replace(job, workers=os.cpu_count() or 1), deadline_s=recipe.target.deadline_s)
-    bench = local.bench(replace(job, verb="bench"), deadline_s=recipe.target.deadline_s)
+    bench = local.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
     findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
     drop = None if score.lost is None else drop_points(score.gained or 0, score.lost, score.images)
     return Variant(

@@ -22,7 +22,7 @@ weights = "train"           # zoo models: train (on the data below), imagenet, r
 allow_code = false          # load a file that runs its maker's code (Lambda layers)
 
 [data]
-source = "digits"           # digits, mnist, fashion_mnist, cifar10, cifar100, an image folder, an .npz
+source = {data}           # digits, mnist, fashion_mnist, cifar10, cifar100, an image folder, an .npz
 normalize = "auto"          # none (0..255), 0..1, -1..1, imagenet-torch
 fit = "stretch"             # stretch, or crop: scale the shorter side, cut the centre
 test = 0.2                  # shares set aside where the source has no test split of its own
@@ -52,7 +52,9 @@ deadline_s = 600.0
 max_drop = 1.0              # points of accuracy below the float Keras model
 min_agreement = 0.9         # share of samples on which a quantised file answers as Keras does
 max_difference = 1e-4       # of a float32 file's outputs to Keras's
+max_relative_error = 0.2    # of a quantised file's outputs, where there are neither labels nor classes
 """
+OWN_DATA = "my_images/"
 
 
 @click.command()
@@ -70,14 +72,18 @@ def command(source: str, out: Path, sink: Sink) -> None:
 
     from tflite_edge.artifact import write
     from tflite_edge.records.recipe import recipe_for
+    from tflite_edge.tf.source import refuse_unknown
 
     if out.exists():
         raise UsageError(f"{out} exists already", do="choose another name with -o")
-    model = recipe_for(source).model
+    model = recipe_for(source, {"data.source": OWN_DATA}).model
+    refuse_unknown(model)
     chosen = (
         f"name = {json.dumps(model.name)}"
         if model.name
         else f"file = {json.dumps(os.path.relpath(model.file, out.parent))}"
     )
-    write(out, TEMPLATE.format(file=out, source=chosen))
-    sink.result("init", OK, {"recipe": str(out)}, f"wrote {out}; next: tflite-edge convert {out}")
+    data = '"digits"' if model.name else f'"{OWN_DATA}"'
+    write(out, TEMPLATE.format(file=out, source=chosen, data=data))
+    first = "" if model.name else f"name your data in it ({OWN_DATA}), then "
+    sink.result("init", OK, {"recipe": str(out)}, f"wrote {out}; next: {first}tflite-edge convert {out}")

@@ -36,13 +36,13 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
                 _percent(score.top1 if score else None),
                 drop,
                 _percent(score.agreement if score else None),
-                f"{bench.median_s * 1e3:.3f}" if bench else "-",
+                _ms(bench.median_s) if bench else "-",
                 f"{floats[0] / bench.median_s:.2f}" if floats and bench else "-",
                 model.verdict,
             ]
         )
     columns = ["scheme ", "KiB", "gzip", "top-1 %", "drop points", "agree %", "ms", "x float", "verdict "]
-    yield Table(columns, rows)
+    yield Table(columns, rows, spare=("agree %", "gzip", "x float"))
     yield from _findings((f.what, f) for model in manifest.models for f in model.findings)
     ran = next((model.bench for model in manifest.models if model.bench), None)
     if ran:
@@ -91,6 +91,11 @@ def _scale(scale: float | None, zero_point: int | None) -> str:
     return "-" if scale is None else f"{scale:.6g}, {zero_point}"
 
 
+def _ms(seconds: float) -> str:
+    """Milliseconds with three digits that mean something."""
+    return f"{1e3 * seconds:.3f}" if seconds >= 1e-4 else f"{1e3 * seconds:.4f}"
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
 
@@ -100,12 +105,12 @@ def bench(result: BenchResult, model: str) -> Iterable[Table | str]:
     milliseconds = (result.init_s, result.first_s, result.median_s, result.p90_s, result.p99_s, result.min_s)
     columns = ["init ms", "first ms", "median ms", "p90", "p99", "min", "spread %", "runs", "threads", "peak MiB"]
     row = [
-        *(f"{1e3 * seconds:.3f}" for seconds in milliseconds),
+        *(_ms(seconds) for seconds in milliseconds),
         f"{100 * result.spread:.1f}",
         str(len(result.samples_s)),
     ]
     yield f"{model} on {result.runtime.name} {result.runtime.version} ({result.runtime.why})"
-    yield Table(columns, [[*row, str(result.threads), rss]])
+    yield Table(columns, [[*row, str(result.threads), rss]], spare=("min", "p90", "spread %", "first ms"))
     yield result.stability
     if result.peak_rss_bytes is None:
         yield result.peak_rss_why

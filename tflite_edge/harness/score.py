@@ -113,6 +113,8 @@ def compare(outputs: Array, y: Optional[Array], reference: Optional[Array]) -> D
     if reference is not None:
         reference = _shaped(reference, flat, "reference")
         found["max_difference"] = float(np.abs(flat - reference).max())
+        spread = float(reference.std())
+        found["relative_error"] = float(np.sqrt(np.square(flat - reference).mean())) / spread if spread else None
     if y is not None and y.dtype.kind == "f":
         targets = _shaped(y, flat, "y")
         found.update(task="regression", mae=float(np.abs(flat - targets).mean()))

@@ -127,6 +127,7 @@ class ScoreResult:
     mae, reference_mae: regression error of this model and of the float model, in target units.
     agreement: share of images on which this model and the float model have the same argmax.
     max_difference: largest absolute difference of any output to the float model's.
+    relative_error: root mean square difference to the float model's outputs over their standard deviation.
     """
 
     runtime: Runtime
@@ -145,3 +146,4 @@ class ScoreResult:
     reference_mae: Optional[float] = None
     agreement: Optional[float] = None
     max_difference: Optional[float] = None
+    relative_error: Optional[float] = None

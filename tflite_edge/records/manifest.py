@@ -67,6 +67,7 @@ class Manifest:
     recipe: Recipe
     preprocess: Preprocess
     source: Provenance
+    samples_sha256: str
     models: List[Variant]
     verdict: str
     complete: bool

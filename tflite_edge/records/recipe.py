@@ -9,12 +9,13 @@ from importlib import import_module
 from typing import Any, Dict, Optional, Tuple
 
 from tflite_edge.records.conversion import SCHEMES, Conversion
-from tflite_edge.records.errors import RecipeError
+from tflite_edge.records.errors import RecipeError, UsageError
 from tflite_edge.records.job import RUNTIMES
 from tflite_edge.records.plain import from_plain, nearest
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.verdict import Gates
 
+NAMED_DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
 WEIGHTS = ("train", "imagenet", "random")
 
 
@@ -48,14 +49,14 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class DataSource:
-    """`source`: a name (digits, mnist, fashion_mnist, cifar10, cifar100), an image folder or an .npz.
+    """`source`: one of NAMED_DATA, an image folder or an .npz; a zoo model takes digits without one.
 
     normalize: a key of NORMALIZATIONS, or "auto": the zoo model's own, else what the model proves to
         have been trained with. test and calibration: shares of the pool where the source has no split
         of its own. calibration_samples: size of the representative dataset, stratified by class.
     """
 
-    source: str = "digits"
+    source: str = ""
     normalize: str = "auto"
     fit: str = "stretch"
     test: float = 0.2
@@ -150,6 +151,14 @@ class Recipe:
     gates: Gates = field(default_factory=Gates)
 
     def __post_init__(self) -> None:
+        if not self.data.source and self.model.file:
+            raise RecipeError(
+                f"which data is {self.model.file} for?",
+                evidence="without data it can be neither calibrated nor proven",
+                do="--data FOLDER, one folder of images per class, or --data FILE.npz with x and y",
+            )
+        if not self.data.source:
+            object.__setattr__(self, "data", replace(self.data, source="digits"))
         if self.optimize:
             raise RecipeError(
                 "[[optimize]] steps are not part of this version yet", do="remove the [[optimize]] tables"
@@ -205,11 +214,16 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
     if source.endswith((".toml", ".json")):
         recipe = read_recipe(source)
     elif os.path.exists(source) or os.path.splitext(source)[1] or os.sep in source:
-        recipe = Recipe(ModelSource(file=source))
+        recipe = Recipe(ModelSource(file=source), DataSource((changes or {}).get("data.source") or ""))
     else:
         recipe = Recipe(ModelSource(name=source))
-    for path, value in (changes or {}).items():
-        if value is not None:
-            table, key = path.split(".")
-            recipe = replace(recipe, **{table: replace(getattr(recipe, table), **{key: value})})
+    try:
+        for path, value in (changes or {}).items():
+            if value is not None:
+                table, key = path.split(".")
+                recipe = replace(recipe, **{table: replace(getattr(recipe, table), **{key: value})})
+    except RecipeError as error:  # what was typed, not what was written in the recipe
+        raise UsageError(error.what, evidence=error.evidence, do=error.do) from error
+    if (changes or {}).get("convert.io") and "int8" not in recipe.convert.quantize:
+        raise UsageError("--io is the input and output type of the int8 model, and none is asked for")
     return recipe
