@@ -1,4 +1,4 @@
-"""The story: load -> (optimise) -> convert -> inspect -> run on the target -> judge -> publish."""
+"""The story: load -> optimise -> convert -> inspect -> run on the target -> judge -> publish."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from tflite_edge import flatbuffer
 from tflite_edge.artifact import Artifact
@@ -21,6 +21,9 @@ from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.verdict import FAILED, Finding, drop_points, judge, verdict_of
 from tflite_edge.targets import local
 
+if TYPE_CHECKING:
+    from tflite_edge.tf.source import Packs
+
 
 def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv: Sequence[str] = ()) -> Manifest:
     """Make every variant of the recipe, prove each on the target's runtime, and leave them in `out`.
@@ -29,6 +32,7 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     on. Raises EdgeError when nothing can be done at all. Killed and run again, finished steps are found.
     """
     from tflite_edge.tf.convert.variants import Variants
+    from tflite_edge.tf.optimize.optimize import optimize
     from tflite_edge.tf.source import open_model, refuse_unknown
 
     refuse_unknown(recipe.model)
@@ -36,32 +40,27 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     artifact = Artifact(out, recipe, argv)
     with artifact.timed("load"):
         source = open_model(recipe, listen)
+    with artifact.timed("optimize"):
+        source = optimize(source, recipe, listen)
     with Variants(source) as variants, tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
-        packs = Packs(*(source.write_pack(Path(work) / f"{most}.npz", most=most) for most in (None, 1)))
         samples = source.write_pack(Path(work) / "samples.npz", most=200)
         artifact.describe(source.provenance(), source.data.preprocess, samples)
-        conversions = recipe.convert.conversions()
+        conversions = recipe.convert.conversions(original=bool(source.steps))
         for number, conversion in enumerate(conversions):
-            listen(Event("convert", conversion.mode, number, len(conversions)))
+            listen(Event("convert", conversion.label, number, len(conversions)))
             try:
-                with artifact.timed(f"convert {conversion.mode}"):
+                with artifact.timed(f"convert {conversion.label}"):
                     made = variants.make(conversion)
-                with artifact.timed(f"prove {conversion.mode}"):
+                with artifact.timed(f"prove {conversion.label}"):
+                    packs = source.write_packs(Path(work), conversion)
                     variant = prove(made, conversion, packs, source.data.preprocess, recipe)
             except (ModelError, TargetError) as error:
                 artifact.note(failed(conversion, error))
-                listen(Event("convert", f"{conversion.mode}: {error}", warning=True))
+                listen(Event("convert", f"{conversion.label}: {error}", warning=True))
             else:
                 artifact.add(variant, made)
         listen(Event("convert", "done", len(conversions), len(conversions)))
     return artifact.finish()
-
-
-class Packs(NamedTuple):
-    """The test samples, and one of them: to time a model, the others would only fill the memory."""
-
-    test: Path
-    one: Path
 
 
 def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preprocess, recipe: Recipe) -> Variant:
@@ -72,11 +71,12 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
     score = local.score(replace(job, workers=os.cpu_count() or 1), deadline_s=recipe.target.deadline_s)
     bench = local.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
     findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
+    suffix = facts.compression.suffix if facts.compression else ""
     drop = None if score.lost is None else drop_points(score.gained or 0, score.lost, score.images)
     return Variant(
         mode=conversion.mode,
-        file=f"{recipe.name}-{facts.scheme}.tflite",
-        scheme=facts.scheme,
+        file=f"{recipe.name}-{conversion.prefix}{facts.scheme}{suffix}.tflite",
+        scheme=f"{conversion.prefix}{facts.scheme}{suffix}",
         baked=conversion.bake,
         sha256=facts.file.sha256,
         bytes=facts.file.size_bytes,
@@ -85,6 +85,7 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
         findings=findings,
         drop=drop and drop[0],
         drop_ci=drop and drop[1],
+        compression=facts.compression,
         score=score,
         bench=bench,
     )
@@ -93,4 +94,6 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
 def failed(conversion: Conversion, error: ModelError | TargetError) -> Variant:
     """What is known of a variant that could not be made or run: why."""
     finding = Finding(error.what, error.evidence, error.do, fatal=True, exit_code=error.exit_code)
-    return Variant(conversion.mode, "", conversion.scheme, conversion.bake, "", 0, 0, FAILED, [finding])
+    return Variant(
+        conversion.mode, "", conversion.prefix + conversion.scheme, conversion.bake, "", 0, 0, FAILED, [finding]
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.job import BenchResult, ScoreResult
-from tflite_edge.records.manifest import Manifest
+from tflite_edge.records.manifest import Manifest, StepRecord, Variant
 from tflite_edge.records.verdict import Finding
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     yield f"{source.model}: {source.parameters:,} parameters on {source.data} ({counts}){keras}"
     yield from (f"{key}: {why}" for key, why in source.why.items())
     yield from (f"note: {note}" for note in source.notes)
+    if source.steps:
+        yield _steps(source.steps)
     floats = [model.bench.median_s for model in manifest.models if model.mode == "float32" and model.bench]
     rows = []
     for model in manifest.models:
@@ -43,12 +45,56 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
         )
     columns = ["scheme ", "KiB", "gzip", "top-1 %", "drop points", "agree %", "ms", "x float", "verdict "]
     yield Table(columns, rows, spare=("agree %", "gzip", "x float"))
+    yield from _realised(manifest.models, bool(source.steps))
     yield from _findings((f.what, f) for model in manifest.models for f in model.findings)
     ran = next((model.bench for model in manifest.models if model.bench), None)
     if ran:
         threads = f"{ran.threads} thread{'s' if ran.threads > 1 else ''}"
         yield f"ran on {ran.runtime.name} {ran.runtime.version}, {threads}, this machine ({manifest.host['cpu']})"
     yield f"in {out}: {manifest.name}-SCHEME.tflite, manifest.json, labels.txt, samples.npz"
+
+
+def _steps(steps: Sequence[StepRecord]) -> Table:
+    """What each step did to the Keras model."""
+    rows = []
+    for step in steps:
+        before, after = step.before, step.after
+        rows.append(
+            [
+                step.name,
+                f"{before.parameters:,}"
+                + (f" -> {after.parameters:,}" if after.parameters != before.parameters else ""),
+                f"{100 * max(after.sparsity.values(), default=0.0):.0f}",
+                _fewest(after.unique),
+                f"{_percent(before.top1)} -> {_percent(after.top1)}",
+            ]
+        )
+    return Table(["step ", "parameters", "most zeros %", "fewest values", "Keras top-1 %"], rows)
+
+
+def _fewest(unique: Mapping[str, int]) -> str:
+    fewest = min(unique.values(), default=0)
+    return str(fewest) if 0 < fewest <= 256 else "-"
+
+
+def _realised(models: Sequence[Variant], optimized: bool) -> Iterable[str]:
+    """What the optimisation came to in bytes and milliseconds, against the float model as it came."""
+    made = [model for model in models if model.file and model.compression]
+    if not optimized or len(made) < 2:
+        return
+    first, last = made[0], made[-1]
+    bytes_share, gzip_share = last.bytes / first.bytes, last.gzip_bytes / first.gzip_bytes
+    yield f"{last.scheme}: {bytes_share:.2f} x the bytes of the original float file, {gzip_share:.2f} x gzipped"
+    found = last.compression
+    assert found is not None
+    if found.suffix:
+        yield (
+            f"  half of its weights lie in kernels with at least {found.half_sparsity:.0%} zeros and at most "
+            f"{found.half_unique} different values ({found.half_unique_per_channel} in a channel); all: {found.sparsity:.0%} zeros"
+        )
+        yield "  zeros and shared values make the compressed file smaller, not the arithmetic: dense kernels gain no speed"
+    if first.bench and last.bench:
+        yield f"  {first.bench.median_s / last.bench.median_s:.2f} x as fast as the original on {last.bench.runtime.name}, measured here"
 
 
 def _findings(found: Iterable[tuple[str, Finding]]) -> Iterable[str]:

@@ -2,7 +2,8 @@
 
 - x: raw data [N, ...], uint8 or float32, before any preprocessing
 - y, optional: integer labels [N] (classification), or float targets, one per output (regression)
-- reference, optional: float32 [N, K], what the float Keras model answers on the same `x`
+- reference, optional: float32 [N, K], what the Keras model behind the file answers on the same `x`
+- baseline, optional: float32 [N, K], the same of the float model before it was optimised
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ class Pack(NamedTuple):
     x: Array
     y: Optional[Array]
     reference: Optional[Array]
+    baseline: Optional[Array] = None
 
 
 def load_pack(path: str) -> Pack:
     """Read a pack; nothing in it may be a pickle. Raises DataError."""
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            pack = Pack(arrays["x"], arrays.get("y"), arrays.get("reference"))
+            pack = Pack(arrays["x"], arrays.get("y"), arrays.get("reference"), arrays.get("baseline"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise DataError(
             f"{path} is not a pack",

@@ -49,7 +49,7 @@ def score(job: Job) -> ScoreResult:
         seconds=seconds,
         images_per_s=len(outputs) / seconds,
         workers=workers,
-        **compare(outputs, pack.y, pack.reference),
+        **compare(outputs, pack.y, pack.reference, pack.baseline),
     )
 
 
@@ -104,8 +104,13 @@ def answer_all(answers: List[Callable[[Array], Array]], images: Array) -> Tuple[
     return outputs, perf_counter() - began
 
 
-def compare(outputs: Array, y: Optional[Array], reference: Optional[Array]) -> Dict[str, Any]:
-    """The fields of ScoreResult that follow from the answers: outputs float32 [N, ...]. Raises DataError."""
+def compare(
+    outputs: Array, y: Optional[Array], reference: Optional[Array], baseline: Optional[Array] = None
+) -> Dict[str, Any]:
+    """The fields of ScoreResult that follow from the answers: outputs float32 [N, ...]. Raises DataError.
+
+    Agreement and differences are those to `reference`; accuracy and errors stand beside `baseline`, where there is one.
+    """
     flat = outputs.reshape(len(outputs), -1)  # [N, K]
     classes = max(outputs.shape[1:], default=1)
     one_score_per_class = classes == flat.shape[1] > 1
@@ -115,17 +120,20 @@ def compare(outputs: Array, y: Optional[Array], reference: Optional[Array]) -> D
         found["max_difference"] = float(np.abs(flat - reference).max())
         spread = float(reference.std())
         found["relative_error"] = float(np.sqrt(np.square(flat - reference).mean())) / spread if spread else None
+    if baseline is not None:
+        baseline = _shaped(baseline, flat, "baseline")
+    beside = reference if baseline is None else baseline
     if y is not None and y.dtype.kind == "f":
         targets = _shaped(y, flat, "y")
         found.update(task="regression", mae=float(np.abs(flat - targets).mean()))
-        if reference is not None:
-            found["reference_mae"] = float(np.abs(reference - targets).mean())
+        if beside is not None:
+            found["reference_mae"] = float(np.abs(beside - targets).mean())
         return found
     if reference is not None and one_score_per_class:
         found["agreement"] = float((flat.argmax(axis=1) == reference.argmax(axis=1)).mean())
     if y is not None:
         labels = _labels(y, flat, one_score_per_class)
-        found.update(task="classification", **_classification(flat, labels, reference))
+        found.update(task="classification", **_classification(flat, labels, beside))
     return found
 
 

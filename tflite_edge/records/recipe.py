@@ -13,6 +13,7 @@ from tflite_edge.records.errors import RecipeError, UsageError
 from tflite_edge.records.job import RUNTIMES
 from tflite_edge.records.plain import from_plain, nearest
 from tflite_edge.records.preprocess import NORMALIZATIONS
+from tflite_edge.records.step import Step, parse_steps, steps_of
 from tflite_edge.records.verdict import Gates
 
 NAMED_DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -86,17 +87,28 @@ class Training:
     """How a zoo model without weights is trained: Adam, warm-up and cosine decay, small affine augmentation.
 
     augment: strength; 1.0 is up to 8.6 degrees, 10 % zoom and an eighth of the image of shift.
+    patience: epochs without a better loss on a held-out tenth of the training samples after which it stops
+    and goes back to the best; 0 is off.
     """
 
     epochs: int = 20
     batch: int = 32
     learning_rate: float = 0.02
     augment: float = 0.5
+    patience: int = 0
     seed: int = 7
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1 or self.learning_rate <= 0 or self.augment < 0:
-            raise RecipeError("[train] takes positive epochs, batch and learning_rate, and augment >= 0")
+        if min(self.epochs, self.batch) < 1 or self.learning_rate <= 0 or self.augment < 0 or self.patience < 0:
+            raise RecipeError("[train] and [tune] take epochs, batch and learning_rate > 0, augment and patience >= 0")
+
+
+@dataclass(frozen=True)
+class Tuning(Training):
+    """The same for the fine-tuning of every optimisation step; a step's own epochs and learning_rate go before."""
+
+    epochs: int = 8
+    learning_rate: float = 0.002
 
 
 @dataclass(frozen=True)
@@ -118,8 +130,10 @@ class Convert:
             raise RecipeError(f"quantize names a mode twice: {', '.join(self.quantize)}")
         self.conversions()
 
-    def conversions(self) -> Tuple[Conversion, ...]:
-        return tuple(
+    def conversions(self, original: bool = False) -> Tuple[Conversion, ...]:
+        """One for each mode; with `original`, the float model before its optimisation goes first."""
+        first = (Conversion("float32", bake=self.bake, flex=self.flex, original=True),) if original else ()
+        return first + tuple(
             Conversion(mode, io=self.io if mode == "int8" else "float32", bake=self.bake, flex=self.flex)
             for mode in self.quantize
         )
@@ -146,6 +160,7 @@ class Recipe:
     data: DataSource = field(default_factory=DataSource)
     train: Training = field(default_factory=Training)
     optimize: Tuple[Dict[str, Any], ...] = ()
+    tune: Tuning = field(default_factory=Tuning)
     convert: Convert = field(default_factory=Convert)
     target: Target = field(default_factory=Target)
     gates: Gates = field(default_factory=Gates)
@@ -159,10 +174,11 @@ class Recipe:
             )
         if not self.data.source:
             object.__setattr__(self, "data", replace(self.data, source="digits"))
-        if self.optimize:
-            raise RecipeError(
-                "[[optimize]] steps are not part of this version yet", do="remove the [[optimize]] tables"
-            )
+        steps_of(self.optimize)
+
+    @property
+    def steps(self) -> Tuple[Step, ...]:
+        return steps_of(self.optimize)
 
     @property
     def name(self) -> str:
@@ -219,7 +235,11 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
         recipe = Recipe(ModelSource(name=source))
     try:
         for path, value in (changes or {}).items():
-            if value is not None:
+            if value is None:
+                continue
+            if path == "optimize":
+                recipe = replace(recipe, optimize=parse_steps(value))
+            else:
                 table, key = path.split(".")
                 recipe = replace(recipe, **{table: replace(getattr(recipe, table), **{key: value})})
     except RecipeError as error:  # what was typed, not what was written in the recipe

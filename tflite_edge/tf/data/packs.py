@@ -10,16 +10,24 @@ import numpy as np
 from tflite_edge.artifact import write
 
 
-def write_pack(path: Path, x: np.ndarray, y: np.ndarray | None, reference: np.ndarray | None = None) -> Path:
+def write_pack(
+    path: Path,
+    x: np.ndarray,
+    y: np.ndarray | None,
+    reference: np.ndarray | None = None,
+    baseline: np.ndarray | None = None,
+) -> Path:
     """Write x, raw uint8 or float32 [n, ...], y, labels or targets [n, ...], and what the float model answered.
 
-    reference: float32 [n, K].
+    reference, baseline: float32 [n, K], of the model that was converted and of the one before optimisation.
     """
     arrays = {"x": x}
     if y is not None:
         arrays["y"] = y
     if reference is not None:
         arrays["reference"] = reference.astype(np.float32)
+    if baseline is not None:
+        arrays["baseline"] = baseline.astype(np.float32)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return write(path, buffer.getbuffer())
