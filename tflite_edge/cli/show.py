@@ -82,19 +82,16 @@ def _realised(models: Sequence[Variant], optimized: bool) -> Iterable[str]:
     made = [model for model in models if model.file and model.compression]
     if not optimized or len(made) < 2:
         return
-    first, last = made[0], made[-1]
-    bytes_share, gzip_share = last.bytes / first.bytes, last.gzip_bytes / first.gzip_bytes
-    yield f"{last.scheme}: {bytes_share:.2f} x the bytes of the original float file, {gzip_share:.2f} x gzipped"
-    found = last.compression
-    assert found is not None
-    if found.suffix:
-        yield (
-            f"  half of its weights lie in kernels with at least {found.half_sparsity:.0%} zeros and at most "
-            f"{found.half_unique} different values ({found.half_unique_per_channel} in a channel); all: {found.sparsity:.0%} zeros"
-        )
-        yield "  zeros and shared values make the compressed file smaller, not the arithmetic: dense kernels gain no speed"
+    first, last, found = made[0], made[-1], made[-1].compression
+    size, gzip = last.bytes / first.bytes, last.gzip_bytes / first.gzip_bytes
+    yield f"{last.scheme}: {size:.2f} x the bytes of the original float file, {gzip:.2f} x gzipped"
+    if found and found.suffix:
+        zeros, values = f"{found.half_sparsity:.0%} zeros", f"{found.half_unique} different values"
+        yield f"  half of its weights lie in kernels with {zeros} or more, half in kernels with {values} or fewer"
+        yield "  these shrink what is compressed, not what is computed: dense kernels gain no speed from them"
     if first.bench and last.bench:
-        yield f"  {first.bench.median_s / last.bench.median_s:.2f} x as fast as the original on {last.bench.runtime.name}, measured here"
+        speed = first.bench.median_s / last.bench.median_s
+        yield f"  {speed:.2f} x as fast as the original float file on {last.bench.runtime.name}, measured on this machine"
 
 
 def _findings(found: Iterable[tuple[str, Finding]]) -> Iterable[str]:
