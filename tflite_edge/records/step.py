@@ -1,0 +1,215 @@
+"""The steps that make a model smaller, as the recipe's [[optimize]] tables name them.
+
+    [[optimize]]
+    step = "prune"
+    sparsity = 0.5
+
+Steps run in the order in which they are written. What one step reached, the later ones keep: clusters
+leave zeros alone, and quantisation-aware training keeps zeros and clusters where they are.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple, Type, Union
+
+from tflite_edge.records.errors import RecipeError
+from tflite_edge.records.plain import from_plain, nearest
+
+CENTROIDS = ("linear", "density", "random", "kmeans++")  # how cluster centroids start (TF-MOT's own names below)
+SCHEDULES = ("polynomial", "constant")
+IMPORTANCES = ("l1", "l2", "batch-norm")
+
+
+@dataclass(frozen=True)
+class _Step:
+    """epochs, learning_rate: of the fine-tuning; None takes [tune]'s.
+
+    layers: names or types such as "conv_*" or "Dense" (shell patterns); none means all that the step knows.
+    """
+
+    name: ClassVar[str]
+    epochs: Optional[int] = None
+    learning_rate: Optional[float] = None
+    layers: Tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.epochs is not None and self.epochs < 0) or (
+            self.learning_rate is not None and self.learning_rate <= 0
+        ):
+            raise RecipeError(f"{self.name} takes epochs >= 0 and learning_rate > 0")
+
+
+@dataclass(frozen=True)
+class Prune(_Step):
+    """Weights of least magnitude become zero. sparsity: share of zeros in each pruned kernel.
+
+    pattern: "unstructured", or "M:N", M zeros in every N weights along the input channels, such as "2:4",
+    or "HxW", blocks of a Dense kernel. ends: also the first and the last layer, which are spared because
+    they hold few weights and hurt most.
+    """
+
+    name: ClassVar[str] = "prune"
+    sparsity: float = 0.5
+    pattern: str = "unstructured"
+    schedule: str = "polynomial"
+    ends: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.sparsity < 1:
+            raise RecipeError(
+                f"sparsity must be in (0, 1), not {self.sparsity:g}", do="0.5 is where most models lose nothing"
+            )
+        if self.schedule not in SCHEDULES:
+            raise RecipeError(f"unknown schedule {self.schedule!r}", do=nearest(self.schedule, SCHEDULES))
+        if self.pattern != "unstructured":
+            self.numbers()
+
+    def numbers(self) -> Tuple[int, int]:
+        """(M, N) of "M:N" or (H, W) of "HxW"."""
+        sign = ":" if ":" in self.pattern else "x"
+        try:
+            a, b = (int(word) for word in self.pattern.split(sign))
+        except ValueError as error:
+            raise RecipeError(f"unknown pattern {self.pattern!r}", do="unstructured, 2:4 or 1x4") from error
+        if a < 1 or b < 1 or (sign == ":" and a >= b):
+            raise RecipeError(f"pattern {self.pattern!r} keeps nothing or prunes nothing", do="2:4 is usual")
+        return a, b
+
+
+@dataclass(frozen=True)
+class Channels(_Step):
+    """Whole filters and neurons are removed: a smaller model, not a mask.
+
+    fraction: of the channels of each group, least important first; or until the model has at most `macs`,
+    `parameters` or `bytes` (of int8 weights). rounds: the removal is spread over so many, tuned in between.
+    """
+
+    name: ClassVar[str] = "channels"
+    fraction: Optional[float] = None
+    macs: Optional[int] = None
+    parameters: Optional[int] = None
+    bytes: Optional[int] = None
+    importance: str = "l2"
+    rounds: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        goals = [goal for goal in (self.fraction, self.macs, self.parameters, self.bytes) if goal is not None]
+        if len(goals) != 1 or goals[0] <= 0:
+            raise RecipeError(
+                "channels needs one goal: fraction, macs, parameters or bytes, above zero", do="fraction = 0.5"
+            )
+        if self.fraction is not None and self.fraction >= 1:
+            raise RecipeError(f"fraction must be in (0, 1), not {self.fraction:g}")
+        if self.importance not in IMPORTANCES:
+            raise RecipeError(f"unknown importance {self.importance!r}", do=nearest(self.importance, IMPORTANCES))
+        if self.rounds < 1:
+            raise RecipeError("rounds must be at least 1")
+
+
+@dataclass(frozen=True)
+class Cluster(_Step):
+    """Weight sharing: each kernel holds at most `clusters` different values.
+
+    per_channel: so many for each output channel of a Conv2D, the unit of int8 quantisation. ends: as in Prune.
+    """
+
+    name: ClassVar[str] = "cluster"
+    clusters: int = 16
+    centroids: str = "kmeans++"
+    per_channel: bool = False
+    ends: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.clusters < 2:
+            raise RecipeError(f"clusters must be at least 2, not {self.clusters}")
+        if self.centroids not in CENTROIDS:
+            raise RecipeError(f"unknown centroids {self.centroids!r}", do=nearest(self.centroids, CENTROIDS))
+
+
+@dataclass(frozen=True)
+class Qat(_Step):
+    """Quantisation-aware training, 8 bits; keeps the zeros and clusters of earlier steps."""
+
+    name: ClassVar[str] = "qat"
+
+
+@dataclass(frozen=True)
+class Distill(_Step):
+    """The model learns from a teacher, a zoo name or a model file, in this step and in all that follow.
+
+    temperature: of the soft targets; alpha: their weight in the loss, the labels have the rest.
+    features: weight of matching the last feature map through a learnt 1x1 projection; 0 is off.
+    """
+
+    name: ClassVar[str] = "distill"
+    teacher: str = ""
+    temperature: float = 4.0
+    alpha: float = 0.7
+    features: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.teacher:
+            raise RecipeError("distill needs a teacher", do='teacher = "teacher.h5", or a zoo name')
+        if self.temperature <= 0 or not 0 < self.alpha <= 1 or self.features < 0:
+            raise RecipeError("distill takes temperature > 0, alpha in (0, 1] and features >= 0")
+
+
+Step = Union[Prune, Channels, Cluster, Qat, Distill]
+STEPS: Dict[str, Type[Any]] = {step.name: step for step in (Prune, Channels, Cluster, Qat, Distill)}
+# What `--optimize prune=0.5` sets.
+MAIN = {"prune": "sparsity", "channels": "fraction", "cluster": "clusters", "distill": "teacher"}
+ORDER = ("channels", "prune", "cluster", "qat")  # a later one keeps what the earlier ones reached, not the other way
+
+
+def steps_of(tables: Sequence[Dict[str, Any]]) -> Tuple[Step, ...]:
+    """The [[optimize]] tables as steps, in an order that can work. Raises RecipeError."""
+    steps = tuple(_step(number, table) for number, table in enumerate(tables, 1))
+    names = [step.name for step in steps]
+    for name in set(names):
+        if names.count(name) > 1:
+            raise RecipeError(f"[[optimize]] has {name} twice", do="one is enough: give it the values of the last")
+    ranked = [name for name in names if name in ORDER]
+    if ranked != sorted(ranked, key=ORDER.index):
+        raise RecipeError(
+            f"[[optimize]] cannot run {', '.join(names)} in this order",
+            evidence="each of channels, prune, cluster, qat keeps only what those before it reached",
+            do="order them " + ", ".join(sorted(ranked, key=ORDER.index)),
+        )
+    if "qat" in names and names[-1] != "qat":
+        raise RecipeError(f"{names[-1]} cannot follow qat", do="put qat last: a quantised graph is trained no further")
+    return steps
+
+
+def _step(number: int, table: Dict[str, Any]) -> Step:
+    values = dict(table)
+    name = values.pop("step", None)
+    if name not in STEPS:
+        raise RecipeError(f"[[optimize]] table {number} has no known step: {name!r}", do=nearest(str(name), STEPS))
+    step: Step = from_plain(STEPS[name], values, f"optimize.{name}")
+    return step
+
+
+def parse_steps(text: str) -> Tuple[Dict[str, Any], ...]:
+    """`prune=0.5,cluster=16,qat` as [[optimize]] tables. Raises RecipeError."""
+    tables = []
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        name, _, value = word.partition("=")
+        if name not in STEPS:
+            raise RecipeError(f"unknown step {name!r}", do=nearest(name, STEPS))
+        if value and name not in MAIN:
+            raise RecipeError(f"{name} takes no value")
+        tables.append({"step": name, **({MAIN[name]: _number(value)} if value else {})})
+    return tuple(tables)
+
+
+def _number(text: str) -> Any:
+    """An int or a float where the text is one: a teacher's name stays text."""
+    if re.fullmatch(r"[0-9]+", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", text) and text.count(".") <= 1 else text
