@@ -1,0 +1,1 @@
+"""The steps that make a model smaller; their settings are the records of `records/step.py`."""
