@@ -249,34 +249,37 @@ def random_graph(rng):
         alike = [y for y in maps if y.shape[-1] == x.shape[-1]]
         return [x, alike[rng.integers(len(alike))]]
 
-    kinds = [
-        lambda x: L.Conv2D(width(), 3, padding="same", activation="relu")(x),
-        lambda x: L.Conv2D(x.shape[-1] * 2, 1, groups=2)(x),
-        lambda x: L.Conv2D(x.shape[-1] * 2, 1, groups=x.shape[-1])(x),
-        lambda x: L.DepthwiseConv2D(3, padding="same", depth_multiplier=int(rng.integers(1, 3)))(x),
-        lambda x: L.SeparableConv2D(width(), 3, padding="same", depth_multiplier=2)(x),
-        lambda x: L.Conv2DTranspose(width(), 3, padding="same")(x),
-        lambda x: L.Dense(width(), activation="tanh")(x),
-        lambda x: L.BatchNormalization()(x),
-        lambda x: L.PReLU(shared_axes=[1])(x),
-        lambda x: shared(x) if x.shape[-1] == 8 else conv(x, 8, None),
-        lambda x: L.Add()(pair(x)),
-        lambda x: L.Maximum()(pair(x)),
-        lambda x: L.Concatenate()([x, maps[rng.integers(len(maps))]]),
-        lambda x: L.Reshape((6, 6, -1))(L.Reshape((3, 12, x.shape[-1]))(x)),
-        lambda x: L.Reshape((6, 6, x.shape[-1]))(L.Reshape((6, 6, 2, x.shape[-1] // 2))(x)),
-        lambda x: L.Reshape((6, 6, 4))(L.Dense(6 * 6 * 4)(L.Flatten()(L.AveragePooling2D(3)(x)))),
-        lambda x: x * tf.nn.sigmoid(pair(x)[1] - 0.5),
-        lambda x: L.LayerNormalization()(x),
-        excite,
-    ]
+    def grow(x):
+        kinds = [
+            lambda: L.Conv2D(width(), 3, padding="same", activation="relu")(x),
+            lambda: L.Conv2D(x.shape[-1] * 2, 1, groups=2)(x),
+            lambda: L.Conv2D(x.shape[-1] * 2, 1, groups=x.shape[-1])(x),
+            lambda: L.DepthwiseConv2D(3, padding="same", depth_multiplier=int(rng.integers(1, 3)))(x),
+            lambda: L.SeparableConv2D(width(), 3, padding="same", depth_multiplier=2)(x),
+            lambda: L.Conv2DTranspose(width(), 3, padding="same")(x),
+            lambda: L.Dense(width(), activation="tanh")(x),
+            lambda: L.BatchNormalization()(x),
+            lambda: L.PReLU(shared_axes=[1])(x),
+            lambda: shared(x) if x.shape[-1] == 8 else conv(x, 8, None),
+            lambda: L.Add()(pair(x)),
+            lambda: L.Maximum()(pair(x)),
+            lambda: L.Concatenate()([x, maps[rng.integers(len(maps))]]),
+            lambda: L.Reshape((6, 6, -1))(L.Reshape((3, 12, x.shape[-1]))(x)),
+            lambda: L.Reshape((6, 6, x.shape[-1]))(L.Reshape((6, 6, 2, x.shape[-1] // 2))(x)),
+            lambda: L.Reshape((6, 6, 4))(L.Dense(6 * 6 * 4)(L.Flatten()(L.AveragePooling2D(3)(x)))),
+            lambda: x * tf.nn.sigmoid(pair(x)[1] - 0.5),
+            lambda: L.LayerNormalization()(x),
+            lambda: excite(x),
+        ]
+        return kinds[rng.integers(len(kinds))]()
+
     while count < 15:
         x = maps[-1] if rng.random() < 0.6 else maps[rng.integers(len(maps))]
-        y = kinds[rng.integers(len(kinds))](x)
+        y = grow(x)
         if y.shape[-1] <= 32:
             maps.append(y)
             count += 1
-    outputs = [L.Dense(3)(L.Flatten()(maps[-1])), maps[rng.integers(len(maps))]]
+    outputs = [L.Dense(3)(L.Dense(8)(L.Flatten()(maps[-1]))), maps[rng.integers(len(maps))]]
     return tf_keras.Model(image_, outputs[: int(rng.integers(1, 3))])
 
 
@@ -287,8 +290,8 @@ def test_any_choice_of_channels_in_any_graph(seed):
     model = randomise(random_graph(rng), seed)
     graph = groups.find(model)
     removed = np.zeros(graph.labels, bool)
-    for group in graph.groups:  # any number of them, but not all
-        removed[rng.permutation(group.labels)[: rng.integers(len(group.labels))]] = True
+    for group in (group for group in graph.groups if len(group.labels) > 1):  # any number of them, but not all
+        removed[rng.permutation(group.labels)[: rng.integers(1, len(group.labels))]] = True
     smaller, zeroed = channels.shrink(graph, removed), channels.zeroed(graph, removed)
     assert smaller.count_params() < model.count_params()
     inputs = samples(model)
@@ -352,7 +355,7 @@ def test_sequences_and_attention_stay_and_the_rest_is_cut():
     x = L.GlobalAveragePooling1D()(x)
     graph, smaller = assert_cut(tf_keras.Model(image_, L.Dense(3, name="head")(L.Dense(32, name="free")(x))))
     assert filters(smaller) == {"a": 16, "free": 16, "head": 3}
-    assert graph.spared["a"] == "lstm (LSTM) has no rule" or graph.spared["a"].startswith("lstm")
+    assert graph.spared["a"].endswith("(LSTM) has no rule")
 
 
 def test_frozen_layers_keep_their_weights_whole():
@@ -543,6 +546,12 @@ def test_goals_that_remove_nothing_are_refused():
         channels.apply(chain((16, 32)), Channels(fraction=0.05), never)
 
 
+def test_batch_norm_importance_needs_a_batch_norm():
+    model = tf_keras.Model(image_ := image(), head(conv(image_, 16, "a")))
+    with pytest.raises(RecipeError, match="no batch norm"):
+        channels.apply(model, Channels(fraction=0.5, importance="batch-norm"), never)
+
+
 def test_models_without_a_channel_to_spare_are_refused():
     frozen = chain()
     frozen.trainable = False
@@ -586,7 +595,7 @@ def test_macs_need_a_fixed_size_and_parameters_do_not():
     with pytest.raises(ModelError, match="its size is open"):
         channels.apply(model, Channels(macs=1000), never)
     smaller = channels.apply(model, Channels(parameters=model.count_params() // 2), lambda *_: None)
-    assert filters(smaller) == {"a": 8, "head": 4} or filters(smaller) == {"a": 16, "head": 4}
+    assert filters(smaller) == {"a": 8, "head": 4}
 
 
 # --- cost ------------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from tflite_edge.tf.optimize.rebuild import rebuild, same_config, same_weights
 Tune = Callable[..., None]
 Sizes = dict[tuple[str, ...], int]  # channels of each group, by its sources
 
-# XNNPACK's matrix kernels make 8 or 16 channels at a time, so what is left of a group is a multiple of 8.
-# Groups of fewer than 16 channels are cut to any size, down to a quarter.
+# XNNPACK's matrix kernels make 8 or 16 channels at a time, so what is left of a group is a multiple of 8: eight 1x1
+# convolutions of 33 channels took 1.9 (float) and 1.6 (int8) times as long as of 32 (ai-edge-litert, x86). Groups of fewer than 16 channels are cut to any size, down to a quarter.
 MULTIPLE = 8
 
 
@@ -41,7 +41,7 @@ def apply(model: Any, step: Channels, tune: Tune) -> Any:
     smaller = None
     for number in range(1, step.rounds + 1):
         if step.rounds > 1:
-            graph = find(smaller) if smaller else graph
+            graph = graph if smaller is None else find(smaller)
             removed = choose(graph, _part(step, number / step.rounds, start), sizes)
         smaller = shrink(graph, removed)
         tune(smaller, step.epochs, step.learning_rate)
@@ -140,6 +140,10 @@ def importance(graph: Graph, by: str) -> np.ndarray:
     if by != "batch-norm":
         return _mean_score(graph, "filter", by)[0]
     scale, scaled = _mean_score(graph, "scale", "l1")
+    if not scaled.any():
+        raise RecipeError(
+            f"{graph.model.name} has no batch norm whose gamma could rank its channels", do='importance = "l2"'
+        )
     return np.where(scaled, scale, _mean_score(graph, "filter", "l2")[0])
 
 
