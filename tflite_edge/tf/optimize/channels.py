@@ -19,7 +19,8 @@ Tune = Callable[..., None]
 Sizes = dict[tuple[str, ...], int]  # channels of each group, by its sources
 
 # XNNPACK's matrix kernels make 8 or 16 channels at a time, so what is left of a group is a multiple of 8: eight 1x1
-# convolutions of 33 channels took 1.9 (float) and 1.6 (int8) times as long as of 32 (ai-edge-litert, x86). Groups of fewer than 16 channels are cut to any size, down to a quarter.
+# convolutions of 33 channels took 1.9 (float) and 1.6 (int8) times as long as of 32 (ai-edge-litert, x86).
+# Groups of fewer than 16 channels are cut to any size, down to a quarter.
 MULTIPLE = 8
 
 
