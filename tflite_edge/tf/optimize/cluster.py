@@ -1,0 +1,65 @@
+"""Weight sharing with TF-MOT: each kernel gets along with a few values, which move while the model is tuned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow_model_optimization as tfmot
+import tf_keras
+from tensorflow_model_optimization.python.core.clustering.keras.cluster_wrapper import ClusterWeights
+
+from tflite_edge.records.step import Cluster
+from tflite_edge.tf.optimize.choose import choose, kernel_of, refuse_wrapped
+from tflite_edge.tf.optimize.effect import PRUNED
+from tflite_edge.tf.optimize.graph import build, fresh
+from tflite_edge.tf.optimize.rewrite import flat, fold_dense
+
+Centroids = tfmot.clustering.keras.CentroidInitialization
+CENTROIDS = {
+    "linear": Centroids.LINEAR,
+    "density": Centroids.DENSITY_BASED,
+    "random": Centroids.RANDOM,
+    "kmeans++": Centroids.KMEANS_PLUS_PLUS,
+}
+
+
+def apply(model: Any, step: Cluster, tune: Any) -> Any:
+    """A fresh model whose chosen kernels hold at most `step.clusters` values, zero included.
+
+    `model` stays as it is. Zeros of an earlier pruning stay: a kernel with at least PRUNED of them keeps them
+    all. Raises RecipeError when no layer has more weights than clusters, ModelError for wrapped models.
+    """
+    refuse_wrapped(model, "cluster")
+    graph = flat(model)
+    fold_dense(graph)
+    plain = build(graph)
+    chosen = choose(plain, step, lambda layer: _unfit(layer, step)).names
+
+    def wrapped(layer: Any) -> Any:
+        if layer.name not in chosen:
+            return layer
+        sparse = bool((kernel_of(layer).numpy() == 0).mean() >= PRUNED)
+        return ClusterWeights(
+            layer,
+            number_of_clusters=step.clusters,
+            cluster_centroids_init=CENTROIDS[step.centroids],
+            preserve_sparsity=sparse,
+            cluster_per_channel=_per_channel(layer, step),
+        )
+
+    shared = tf_keras.models.clone_model(plain, clone_function=wrapped)
+    tune(shared, step.epochs, step.learning_rate)
+    return fresh(tfmot.clustering.keras.strip_clustering(shared))
+
+
+def _per_channel(layer: Any, step: Cluster) -> bool:
+    return step.per_channel and type(layer) is tf_keras.layers.Conv2D  # the only one for which TF-MOT can
+
+
+def _unfit(layer: Any, step: Cluster) -> str:
+    kernel = kernel_of(layer)
+    room = int(np.prod(kernel.shape[:-1] if _per_channel(layer, step) else kernel.shape))
+    if room <= step.clusters:
+        return f"{room} weights{' a channel' if _per_channel(layer, step) else ''} cannot fill {step.clusters} clusters"
+    return ""

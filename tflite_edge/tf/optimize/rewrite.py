@@ -1,0 +1,421 @@
+"""Models in the few layers that QAT knows, with the same answers: what TF-MOT refuses becomes what it takes.
+
+| found                                     | becomes                                                    |
+|-------------------------------------------|------------------------------------------------------------|
+| `x + y`, `x * 3`, `tf.nn.relu(x)`         | Add, Rescaling, ReLU                                       |
+| an activation inside of a layer           | a layer behind it                                          |
+| `x * relu6(x + 3) / 6`                    | HardSwish, one operator                                    |
+| SeparableConv, Conv1D                     | DepthwiseConv2D + Conv2D, Conv2D between Reshapes          |
+| batch norm behind Dense, Conv2DTranspose  | folded into kernel and bias                                |
+| any other batch norm, Normalization, and  | one 1x1 DepthwiseConv2D (images), whose kernel has a scale |
+| Rescaling with scale and offset           | for each channel; else a multiplication and an addition    |
+
+A batch norm behind Conv2D or DepthwiseConv2D stays: the converter folds it, and training is better with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from tflite_edge.records.errors import EdgeError
+from tflite_edge.tf.optimize.graph import Call, Graph, Value, build, read
+
+layers = tf_keras.layers
+
+# Do nothing when the model runs, and would stand between layers that belong together.
+AUGMENTATION = (
+    "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomCrop", "RandomContrast",
+    "RandomBrightness", "RandomHeight", "RandomWidth", "GaussianNoise", "GaussianDropout",
+)  # fmt: skip
+# Values come out as they went in, so that a ReLU may as well stand before them.
+PASSING = (
+    "MaxPooling1D", "MaxPooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Reshape", "Flatten", "Permute",
+    "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D", "Dropout", "SpatialDropout1D", "SpatialDropout2D",
+    "ActivityRegularization",
+)  # fmt: skip
+RELATIVE_TOLERANCE = 1e-4  # of float32 sums taken in another order
+
+
+@tf_keras.utils.register_keras_serializable("tflite_edge")
+class HardSwish(layers.Layer):
+    """x * relu6(x + 3) / 6 (Howard et al. 2019) in the form that the converter knows as one operator."""
+
+    def call(self, inputs: Any) -> Any:
+        import tensorflow as tf
+
+        return inputs * tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
+
+
+def flat(model: Any) -> Graph:
+    """`model` with nested models inlined and operators (TFOpLambda) as layers where there is one. Raises ModelError."""
+    graph = read(model)
+    for call in list(graph.calls):
+        if call.kind == "TFOpLambda":
+            _operator(graph, call)
+    return graph
+
+
+def fold_dense(graph: Graph) -> None:
+    """Batch norms behind Dense and Conv2DTranspose become part of their kernels.
+
+    Clustering needs this done before it: the scale of each column would multiply a kernel's shared values.
+    """
+    for norm in [call for call in graph.calls if call.kind == "BatchNormalization"]:
+        kernel = graph.producer(norm.inputs[0])
+        if kernel is None or kernel.kind not in ("Dense", "Conv2DTranspose") or not _foldable(graph, kernel, norm):
+            continue
+        config, scale, offset = kernel.layer.get_config(), *_norm(graph, norm)
+        weights = graph.weights_of(kernel)
+        bias = weights[1] if config["use_bias"] else 0.0
+        # A transposed convolution's kernel is [height, width, out, in].
+        by_channel = scale[:, None] if kernel.kind == "Conv2DTranspose" else scale
+        layer = type(kernel.layer).from_config({**config, "use_bias": True})
+        graph.weights[id(layer)] = [weights[0] * by_channel, bias * scale + offset]
+        kernel.layer = layer
+        graph.remove(norm)
+
+
+def quantizable(model: Any) -> Graph:
+    """`model` in layers that QAT knows, as far as there are rules above; its answers are proven equal.
+
+    Raises ModelError as `read` does, EdgeError when the answers differ (that is our bug).
+    """
+    graph = flat(model)
+    for call in list(graph.calls):
+        if call.kind in AUGMENTATION:
+            graph.remove(call)
+    for kind, rule in _SPLIT.items():
+        for call in [call for call in graph.calls if call.kind == kind]:
+            rule(graph, call)
+    for call in list(graph.calls):
+        _split_activation(graph, call)
+    _hard_swish(graph)
+    fold_dense(graph)
+    _affine(graph)
+    _raise_relu(graph)
+    prove(model, build(graph))
+    return graph
+
+
+def prove(model: Any, rewritten: Any) -> None:
+    """Both must give the same answers to random input, small and as large as raw pixels. Raises EdgeError."""
+    random = np.random.default_rng(0)
+    inputs = []
+    for tensor in model.inputs:
+        shape = [size or 8 for size in tensor.shape[1:]]
+        inputs.append(np.concatenate([random.normal(0, size, [2, *shape]) for size in (1, 60)]).astype(np.float32))
+    wanted, given = model(inputs, training=False), rewritten(inputs, training=False)
+    for one, other in zip(_list(wanted), _list(given), strict=True):
+        one, other = np.asarray(one), np.asarray(other)  # noqa: PLW2901
+        difference, size = float(np.abs(one - other).max()), float(np.abs(one).max())
+        if not difference <= RELATIVE_TOLERANCE * max(size, 1e-3):
+            raise EdgeError(
+                f"rewriting {model.name} for qat changed its answers",
+                evidence=f"largest difference {difference:.3g} in values up to {size:.3g}",
+                do="leave qat out, and report this model",
+            )
+
+
+def _list(outputs: Any) -> list[Any]:
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def _chain(graph: Graph, call: Call, new: list[Any]) -> None:
+    """`new` layers, one behind the other, in the place of `call`; each keeps the shape of its output."""
+    (value,), (end,) = call.inputs[:1], call.outputs
+    made = []
+    for number, layer in enumerate(new):
+        output = end if number == len(new) - 1 else Value(end.shape)
+        made.append(graph.call(layer, value, output))
+        value = output
+    graph.replace(call, made)
+
+
+# --- operators
+
+
+def _operator(graph: Graph, call: Call) -> None:
+    """TFOpLambda as layers; where there are none, it stays (and QAT will name it)."""
+    symbol, name = call.layer.symbol.removeprefix("math.").removeprefix("nn.").strip("_"), call.layer.name
+    symbol = symbol.removeprefix("operators__.").strip("_")
+    given = list(call.args) + [call.kwargs[key] for key in ("x", "y", "a", "b", "features") if key in call.kwargs]
+    values = [item for item in given if isinstance(item, Value)]
+    if symbol in _ELEMENTWISE and len(values) == 1:
+        _chain(graph, call, [_ELEMENTWISE[symbol](name)])
+    elif symbol in _PAIRS and len(given) == 2:
+        pair, constant, swapped = _PAIRS[symbol]
+        if len(values) == 2 and pair is not None:
+            graph.replace(call, [Call(pair(name=name), (values,), {}, call.outputs)])
+        elif len(values) == 1:
+            rule = constant if isinstance(given[0], Value) else swapped
+            number = given[1] if isinstance(given[0], Value) else given[0]
+            if rule is not None and isinstance(number, (int, float)):
+                _chain(graph, call, [layers.Rescaling(*rule(number), name=name)])
+
+
+_ELEMENTWISE: dict[str, Callable[[str], Any]] = {
+    "relu": lambda name: layers.ReLU(name=name),
+    "relu6": lambda name: layers.ReLU(6.0, name=name),
+    "sigmoid": lambda name: layers.Activation("sigmoid", name=name),
+    "tanh": lambda name: layers.Activation("tanh", name=name),
+    "silu": lambda name: layers.Activation("swish", name=name),
+    "swish": lambda name: layers.Activation("swish", name=name),
+    "softmax": lambda name: layers.Softmax(name=name),
+}
+# operator -> layer for two tensors; (scale, offset) for tensor and number; the same for number and tensor
+_Affine = Callable[[float], tuple[float, float]]
+_PAIRS: dict[str, tuple[Any, _Affine | None, _Affine | None]] = {
+    "add": (layers.Add, lambda c: (1.0, c), lambda c: (1.0, c)),
+    "multiply": (layers.Multiply, lambda c: (c, 0.0), lambda c: (c, 0.0)),
+    "mul": (layers.Multiply, lambda c: (c, 0.0), lambda c: (c, 0.0)),
+    "subtract": (layers.Subtract, lambda c: (1.0, -c), lambda c: (-1.0, c)),
+    "sub": (layers.Subtract, lambda c: (1.0, -c), lambda c: (-1.0, c)),
+    "truediv": (None, lambda c: (1 / c, 0.0), None),
+    "divide": (None, lambda c: (1 / c, 0.0), None),
+    "maximum": (layers.Maximum, None, None),
+    "minimum": (layers.Minimum, None, None),
+}
+
+
+# --- layers that are several
+
+
+def _separable(graph: Graph, call: Call) -> None:
+    config, weights = call.layer.get_config(), graph.weights_of(call)
+    same = ("strides", "padding", "data_format", "dilation_rate", "depth_multiplier", "kernel_size", "trainable")
+    depthwise = layers.DepthwiseConv2D(
+        **{key: config[key] for key in same}, use_bias=False, name=f"{config['name']}_depthwise"
+    )
+    keys = ("filters", "use_bias", "activation", "data_format", "trainable")
+    pointwise = layers.Conv2D(kernel_size=1, **{key: config[key] for key in keys}, name=config["name"])
+    _, height, width, _ = call.outputs[0].shape
+    between = Value((None, height, width, weights[0].shape[2] * weights[0].shape[3]))
+    first = graph.call(depthwise, call.inputs[0], between, weights[:1])
+    graph.replace(call, [first, graph.call(pointwise, between, call.outputs[0], weights[1:])])
+
+
+def _one_dimensional(graph: Graph, call: Call) -> None:
+    """[N, length, channels] as an image of width 1, as the converter does it, but where QAT can see it."""
+    config, weights = call.layer.get_config(), graph.weights_of(call)
+    value, end, name = call.inputs[0], call.outputs[0], call.layer.name
+    new = []
+    if config["padding"] == "causal":
+        reach = (config["kernel_size"][0] - 1) * config["dilation_rate"][0]
+        padded = Value((None, value.shape[1] + reach if value.shape[1] else None, value.shape[2]))
+        new.append(graph.call(layers.ZeroPadding1D((reach, 0), name=f"{name}_causal"), value, padded))
+        value, config["padding"] = padded, "valid"
+    for key in ("kernel_size", "strides", "dilation_rate"):
+        config[key] = (config[key][0], 1)
+    config.pop("batch_input_shape", None)
+    separable = call.kind == "SeparableConv1D"
+    if separable:  # tf's depthwise kernels know only equal strides and dilations
+        config["strides"], config["dilation_rate"] = config["strides"][:1] * 2, config["dilation_rate"][:1] * 2
+    image, made = Value((None, value.shape[1], 1, value.shape[2])), Value((None, end.shape[1], 1, end.shape[2]))
+    kind = layers.SeparableConv2D if separable else layers.Conv2D
+    images = [array[:, None] if array.ndim == 3 else array for array in weights]
+    new += [
+        graph.call(layers.Reshape(image.shape[1:], name=f"{name}_image"), value, image),
+        graph.call(kind.from_config(config), image, made, images),
+        graph.call(layers.Reshape(end.shape[1:], name=f"{name}_row"), made, end),
+    ]
+    graph.replace(call, new)
+
+
+def _average(graph: Graph, call: Call) -> None:
+    total, count = Value(call.outputs[0].shape), len(call.inputs)
+    add = Call(layers.Add(name=call.layer.name), call.args, {}, [total])
+    share = layers.Rescaling(1 / count, name=f"{call.layer.name}_share")
+    graph.replace(call, [add, graph.call(share, total, call.outputs[0])])
+
+
+_SPLIT = {
+    "SeparableConv1D": _one_dimensional,
+    "Conv1D": _one_dimensional,
+    "SeparableConv2D": _separable,
+    "Average": _average,
+}
+
+
+# --- activations
+
+
+def _split_activation(graph: Graph, call: Call) -> None:
+    """A layer's own activation as a layer behind it; Activation and hard_sigmoid as what QAT knows."""
+    config = call.layer.get_config()
+    activation = config.get("activation")
+    if not isinstance(activation, str) or activation == "linear" or len(call.outputs) != 1:
+        if call.kind == "Activation" and activation == "linear" and call.inputs[0] not in graph.outputs:
+            graph.remove(call)
+        return
+    behind = _activation(activation, config["name"] + ("" if call.kind == "Activation" else f"_{activation}"))
+    if call.kind == "Activation":
+        _chain(graph, call, behind)
+    elif call.kind in ("Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense"):
+        end, between = call.outputs[0], Value(call.outputs[0].shape)
+        linear = type(call.layer).from_config({**config, "activation": "linear"})
+        linear.trainable = call.layer.trainable
+        if graph.weights_of(call):
+            graph.weights[id(linear)] = graph.weights_of(call)
+        if graph.shared(call):  # its other calls go on with their own activation
+            linear = call.layer
+            return
+        call.layer, call.outputs = linear, [between]
+        start = graph.call(layers.Activation(activation), between, end)
+        graph.calls.insert(graph.calls.index(call) + 1, start)
+        _chain(graph, start, behind)
+
+
+def _activation(activation: str, name: str) -> list[Any]:
+    if activation in ("relu", "relu6"):
+        return [layers.ReLU(6.0 if activation == "relu6" else None, name=name)]
+    if activation == "hard_sigmoid":  # Keras 2: clip(x / 5 + 1/2, 0, 1) = relu6(1.2 x + 3) / 6
+        return [
+            layers.Rescaling(1.2, name=f"{name}_scale"),
+            layers.Rescaling(1.0, 3.0, name=f"{name}_shift"),
+            layers.ReLU(6.0, name=f"{name}_relu6"),
+            layers.Rescaling(1 / 6, name=name),
+        ]
+    if activation == "softmax":
+        return [layers.Softmax(name=name)]
+    return [layers.Activation("swish" if activation == "silu" else activation, name=name)]
+
+
+def _hard_swish(graph: Graph) -> None:
+    """Multiply(x, relu6(x + 3) / 6) as one layer."""
+    for product in [call for call in graph.calls if call.kind == "Multiply" and len(call.inputs) == 2]:
+        for x, gate in (product.inputs, product.inputs[::-1]):
+            sixth = graph.producer(gate)
+            relu = graph.producer(sixth.inputs[0]) if sixth and sixth.kind == "Rescaling" else None
+            shift = graph.producer(relu.inputs[0]) if relu and relu.kind == "ReLU" else None
+            if sixth is None or relu is None or shift is None or shift.kind != "Rescaling" or shift.inputs != [x]:
+                continue
+            ends = (sixth.layer, shift.layer, relu.layer)
+            numbers = (*_line(ends[0]), *_line(ends[1]), ends[2].get_config()["max_value"])
+            if np.allclose(np.asarray(numbers, float), (1 / 6, 0, 1, 3, 6)) and all(
+                graph.only_consumer(call.outputs[0]) for call in (sixth, relu, shift)
+            ):
+                for call in (sixth, relu, shift):
+                    graph.calls.remove(call)
+                graph.replace(product, [graph.call(HardSwish(name=product.layer.name), x, product.outputs[0])])
+                break
+
+
+def _raise_relu(graph: Graph) -> None:
+    """A ReLU goes before the layers that only pass values on, to what it can be fused with."""
+    for relu in [call for call in graph.calls if call.kind == "ReLU"]:
+        passing = graph.producer(relu.inputs[0])
+        while passing and passing.kind in PASSING and graph.only_consumer(relu.inputs[0]) and _is_relu(relu):
+            (start,), (end,) = passing.inputs, relu.outputs
+            if graph.shared(passing) or graph.shared(relu):
+                break
+            before = Value(start.shape)
+            at = graph.calls.index(passing)
+            graph.calls.remove(relu)
+            relu.args, relu.kwargs, relu.outputs = (start,), {}, [before]
+            passing.args, passing.outputs = (before,), [end]
+            graph.calls.insert(at, relu)
+            passing = graph.producer(start)
+
+
+def _is_relu(call: Call) -> bool:
+    """ReLU or ReLU6, which fuse with what is before them; both leave the zeros of padding alone."""
+    config = call.layer.get_config()
+    plain = not np.any(config["negative_slope"]) and not np.any(config["threshold"])
+    return plain and (config["max_value"] is None or float(config["max_value"]) == 6.0)
+
+
+# --- scales and offsets
+
+
+def _line(layer: Any) -> tuple[Any, Any]:
+    config = layer.get_config()
+    return config["scale"], config["offset"]
+
+
+def _norm(graph: Graph, call: Call) -> tuple[np.ndarray, np.ndarray]:
+    """(scale, offset) by channel of a batch norm at inference."""
+    config, weights = call.layer.get_config(), list(graph.weights_of(call))
+    gamma = weights.pop(0) if config["scale"] else 1.0
+    beta = weights.pop(0) if config["center"] else 0.0
+    mean, variance = weights
+    scale = gamma / np.sqrt(variance + config["epsilon"])
+    return scale, beta - mean * scale
+
+
+def _foldable(graph: Graph, kernel: Call, norm: Call) -> bool:
+    linear = kernel.layer.get_config()["activation"] == "linear"
+    alone = not graph.shared(kernel) and not graph.shared(norm) and graph.only_consumer(kernel.outputs[0]) is norm
+    return linear and alone and _last_axis(norm)
+
+
+def _last_axis(call: Call) -> bool:
+    axis = call.layer.get_config()["axis"]
+    axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
+    return axes in ([-1], [len(call.outputs[0].shape) - 1])
+
+
+def stays(graph: Graph, norm: Call) -> bool:
+    """Is it a batch norm that the converter folds: alone behind a Conv2D or DepthwiseConv2D?"""
+    kernel = graph.producer(norm.inputs[0])
+    return kernel is not None and kernel.kind in ("Conv2D", "DepthwiseConv2D") and _foldable(graph, kernel, norm)
+
+
+def _scale_and_offset(graph: Graph, call: Call) -> tuple[np.ndarray, np.ndarray] | None:
+    """(scale, offset) of a layer that is x * scale + offset for each channel, else None."""
+    if graph.shared(call):
+        return None
+    if call.kind == "Rescaling":
+        scale, offset = _line(call.layer)
+        return np.asarray(scale, np.float32), np.asarray(offset, np.float32)
+    if call.kind == "BatchNormalization" and _last_axis(call) and not stays(graph, call):
+        return _norm(graph, call)
+    if call.kind == "Normalization" and not call.layer.get_config().get("invert"):
+        config, weights = call.layer.get_config(), graph.weights_of(call)
+        axis = config["axis"]
+        if axis is not None and not _last_axis(call):
+            return None
+        given = (config["mean"], config["variance"]) if config.get("mean") is not None else weights[:2]
+        mean, variance = (np.asarray(array, np.float32).reshape(-1) for array in given)
+        scale = 1 / np.maximum(np.sqrt(variance), 1e-7)  # Keras's own guard
+        return scale, -mean * scale
+    return None
+
+
+def _affine(graph: Graph) -> None:
+    """Neighbouring scales and offsets as one, in the form that quantises best."""
+    for call in list(graph.calls):
+        own = _scale_and_offset(graph, call) if call in graph.calls else None
+        if own is None:
+            continue
+        scale, offset = own
+        while (follower := graph.only_consumer(call.outputs[0])) and (more := _scale_and_offset(graph, follower)):
+            scale, offset = scale * more[0], offset * more[0] + more[1]
+            graph.remove(follower)
+        _put_affine(graph, call, scale, offset)
+
+
+def _put_affine(graph: Graph, call: Call, scale: np.ndarray, offset: np.ndarray) -> None:
+    value, end, name = call.inputs[0], call.outputs[0], call.layer.name
+    if np.all(scale == 1) and np.all(offset == 0) and end not in graph.outputs:
+        graph.remove(call)
+    elif len(end.shape) == 4 and not (scale.size == 1 and (scale.item() == 1 or np.all(offset == 0))):
+        channels = end.shape[-1]
+        depthwise = layers.DepthwiseConv2D(1, name=name)
+        kernel = np.broadcast_to(scale, [channels]).astype(np.float32).reshape(1, 1, channels, 1)
+        bias = np.broadcast_to(offset, [channels]).astype(np.float32)
+        graph.replace(call, [graph.call(depthwise, value, end, [kernel, bias])])
+    else:
+        new = []
+        if not np.all(scale == 1):
+            new.append(layers.Rescaling(_plain(scale), name=name))
+        if not np.all(offset == 0) or not new:
+            new.append(layers.Rescaling(1.0, _plain(offset), name=f"{name}_offset"))
+        _chain(graph, call, new)
+
+
+def _plain(array: np.ndarray) -> float | list[float]:
+    return float(array.item()) if array.size == 1 else [float(x) for x in array.reshape(-1)]
