@@ -10,7 +10,7 @@ import tf_keras
 from tensorflow_model_optimization.python.core.clustering.keras.cluster_wrapper import ClusterWeights
 
 from tflite_edge.records.step import Cluster
-from tflite_edge.tf.optimize.choose import choose, kernel_of, refuse_wrapped
+from tflite_edge.tf.optimize.choose import KERNELS, choose, kernel_of, refuse_wrapped
 from tflite_edge.tf.optimize.effect import PRUNED
 from tflite_edge.tf.optimize.graph import build, fresh
 from tflite_edge.tf.optimize.rewrite import flat, fold_dense
@@ -49,8 +49,22 @@ def apply(model: Any, step: Cluster, tune: Any) -> Any:
         )
 
     shared = tf_keras.models.clone_model(plain, clone_function=wrapped)
-    tune(shared, step.epochs, step.learning_rate)
+    rest = [layer for layer in plain.layers if type(layer).__name__ in KERNELS and layer.name not in chosen]
+    tune(shared, step.epochs, step.learning_rate, callbacks=(KeepZeros([kernel_of(layer) for layer in rest]),))
     return fresh(tfmot.clustering.keras.strip_clustering(shared))
+
+
+class KeepZeros(tf_keras.callbacks.Callback):
+    """Zeros of pruned kernels stay zero after every optimizer step: those of layers that are not clustered."""
+
+    def __init__(self, kernels: list[Any]) -> None:
+        super().__init__()
+        masked = [(kernel, kernel.numpy() != 0) for kernel in kernels]
+        self.masked = [(kernel, mask) for kernel, mask in masked if 1 - mask.mean() >= PRUNED]
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras's signature
+        for kernel, mask in self.masked:
+            kernel.assign(kernel * mask)
 
 
 def _per_channel(layer: Any, step: Cluster) -> bool:

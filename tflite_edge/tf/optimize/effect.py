@@ -64,8 +64,8 @@ def _extra(name: str, wrapped: bool) -> bool:
 
 
 def _measured(layer: Any, kernel: np.ndarray) -> LayerEffect:
-    channels = np.moveaxis(kernel, channel_axis(type(layer).__name__, kernel.ndim), 0).reshape(-1)
-    rows = channels.reshape(kernel.shape[channel_axis(type(layer).__name__, kernel.ndim)], -1)
+    axis = channel_axis(type(layer).__name__, kernel.ndim)
+    rows = np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)
     return LayerEffect(
         layer.name,
         type(layer).__name__,
@@ -88,9 +88,11 @@ def shared_values(kernel: np.ndarray, axis: int | None) -> np.ndarray | None:
     Groups with fewer values are filled up with their last one.
     """
     whole = _repeated([kernel.reshape(-1)])
-    if whole is not None or axis is None:
+    channels = None if axis is None else _repeated(list(np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)))
+    # A kernel clustered channel by channel repeats itself as a whole, too, with the values of all channels.
+    if channels is None or (whole is not None and whole.shape[1] < 2 * channels.shape[1]):
         return whole
-    return _repeated(list(np.moveaxis(kernel, axis, 0).reshape(kernel.shape[axis], -1)))
+    return channels
 
 
 def _repeated(groups: list[np.ndarray]) -> np.ndarray | None:

@@ -52,21 +52,21 @@ class Call:
 
 @dataclass(eq=False)
 class Graph:
-    """Calls in an order in which they can be made. weights: of each template, by id, as get_weights gives them."""
+    """Calls in an order in which they can be made. weights: of each template, as get_weights gives them."""
 
     name: str
     inputs: list[tuple[str, Value]]
     outputs: list[Value]
     calls: list[Call] = field(default_factory=list)
-    weights: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    weights: dict[Any, list[np.ndarray]] = field(default_factory=dict)
 
     def weights_of(self, call: Call) -> list[np.ndarray]:
-        return self.weights.get(id(call.layer), [])
+        return self.weights.get(call.layer, [])
 
     def call(self, layer: Any, value: Any, output: Value, weights: list[np.ndarray] | None = None) -> Call:
         """A new call of a new template, to be put into `calls`."""
         if weights is not None:
-            self.weights[id(layer)] = weights
+            self.weights[layer] = weights
         return Call(layer, (value,), {}, [output])
 
     def producer(self, value: Value) -> Call | None:
@@ -118,18 +118,18 @@ def build(graph: Graph) -> Any:
     tensors: dict[Value, Any] = {}
     for name, value in graph.inputs:
         tensors[value] = tf_keras.Input(value.shape[1:], batch_size=value.shape[0], dtype=value.dtype, name=name)
-    copies: dict[int, Any] = {}
+    copies: dict[Any, Any] = {}
     taken = Counter(name for name, _ in graph.inputs)
     for call in graph.calls:
-        layer = copies.get(id(call.layer))
+        layer = copies.get(call.layer)
         if layer is None:
-            layer = copies[id(call.layer)] = copy_layer(call.layer, _free(call.layer.name, taken))
+            layer = copies[call.layer] = copy_layer(call.layer, _free(call.layer.name, taken))
         args, kwargs = _swap((call.args, call.kwargs), tensors)
         outputs = _leaves(layer(*args, **kwargs))
         tensors.update(zip(call.outputs, outputs, strict=True))
-    for key, layer in copies.items():
-        if key in graph.weights:
-            layer.set_weights(graph.weights[key])
+    for template, layer in copies.items():
+        if template in graph.weights:
+            layer.set_weights(graph.weights[template])
     model = tf_keras.Model(
         [tensors[value] for _, value in graph.inputs], [tensors[value] for value in graph.outputs], name=graph.name
     )
@@ -145,13 +145,15 @@ def copy_layer(layer: Any, name: str | None = None) -> Any:
     """A new layer of the same configuration, not yet built. Raises ModelError where there is no get_config."""
     try:
         config = layer.get_config()
-        return type(layer).from_config({**config, "name": name or layer.name})
+        copy = type(layer).from_config({**config, "name": name or layer.name})
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ModelError(
             f"layer {layer.name} ({type(layer).__name__}) cannot be copied",
             evidence=f"{type(error).__name__}: {str(error)[:300]}",
             do="give the layer a get_config() that returns every argument of its __init__",
         ) from error
+    copy.trainable = layer.trainable
+    return copy
 
 
 class _Reader:
@@ -187,9 +189,8 @@ class _Reader:
     def _template(self, layer: Any) -> Any:
         if id(layer) not in self.templates:
             template = self.templates[id(layer)] = copy_layer(layer)
-            template.trainable = layer.trainable
             if layer.weights:
-                self.graph.weights[id(template)] = layer.get_weights()
+                self.graph.weights[template] = layer.get_weights()
         return self.templates[id(layer)]
 
 

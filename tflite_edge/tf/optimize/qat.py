@@ -36,6 +36,7 @@ QUANTIZED = (
     "GlobalAveragePooling2D", "ReLU", "LeakyReLU", "PReLU", "HardSwish", "Rescaling", "BatchNormalization",
 )  # fmt: skip
 FUSE_RELU = ("Add", "Multiply", "Subtract", "Rescaling", "BatchNormalization", "Conv2D", "DepthwiseConv2D", "Dense")
+# Not Conv2DTranspose: the converter leaves its ReLU an operator of its own, which needs a range before it.
 FIXED = ("softmax", "sigmoid", "tanh")  # TFLite fixes their output's range
 CURVES = ("swish", "gelu")
 
@@ -150,6 +151,8 @@ def _wrap(graph: Graph, *, keep: bool) -> Any:
             return layer
         attribute, axis = KERNELS.get(type(layer).__name__, ("", None))
         kernel = None
+        if getattr(layer, "depth_multiplier", 1) != 1:
+            axis = None  # the converter takes scales per channel of a depthwise kernel only when that is 1
         if attribute:
             weights = np.asarray(getattr(layer, attribute))
             kernel = kernel_of(weights, axis) if keep else Kernel(axis)

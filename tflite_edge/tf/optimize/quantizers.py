@@ -94,7 +94,8 @@ class Kernel(LastValueQuantizer):
             values = tf.sort(weights["centroids"], axis=1)
             borders = tf.stop_gradient((values[:, 1:] + values[:, :-1]) / 2)
             nearest = tf.searchsorted(borders, tf.stop_gradient(flat))
-            shared = tf.gather(values, nearest, batch_dims=1) + flat - tf.stop_gradient(flat)
+            # The bracket is zero, and passes the gradient on to the weights; without it, sums would round values apart.
+            shared = tf.gather(values, nearest, batch_dims=1) + (flat - tf.stop_gradient(flat))
             kernel = tf.reshape(shared, tf.shape(rows))
             if per_channel:
                 kernel = tf.transpose(kernel, np.argsort(self._channels_first(inputs)))

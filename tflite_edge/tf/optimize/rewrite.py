@@ -5,6 +5,7 @@
 | `x + y`, `x * 3`, `tf.nn.relu(x)`         | Add, Rescaling, ReLU                                       |
 | an activation inside of a layer           | a layer behind it                                          |
 | `x * relu6(x + 3) / 6`                    | HardSwish, one operator                                    |
+| a batch norm or ReLU called several times   | one for each call, as each has a range of its own          |
 | SeparableConv, Conv1D                     | DepthwiseConv2D + Conv2D, Conv2D between Reshapes          |
 | batch norm behind Dense, Conv2DTranspose  | folded into kernel and bias                                |
 | any other batch norm, Normalization, and  | one 1x1 DepthwiseConv2D (images), whose kernel has a scale |
@@ -22,7 +23,7 @@ import numpy as np
 import tf_keras
 
 from tflite_edge.records.errors import EdgeError
-from tflite_edge.tf.optimize.graph import Call, Graph, Value, build, read
+from tflite_edge.tf.optimize.graph import Call, Graph, Value, build, copy_layer, read
 
 layers = tf_keras.layers
 
@@ -74,7 +75,7 @@ def fold_dense(graph: Graph) -> None:
         # A transposed convolution's kernel is [height, width, out, in].
         by_channel = scale[:, None] if kernel.kind == "Conv2DTranspose" else scale
         layer = type(kernel.layer).from_config({**config, "use_bias": True})
-        graph.weights[id(layer)] = [weights[0] * by_channel, bias * scale + offset]
+        graph.weights[layer] = [weights[0] * by_channel, bias * scale + offset]
         kernel.layer = layer
         graph.remove(norm)
 
@@ -88,6 +89,7 @@ def quantizable(model: Any) -> Graph:
     for call in list(graph.calls):
         if call.kind in AUGMENTATION:
             graph.remove(call)
+    _untie(graph)
     for kind, rule in _SPLIT.items():
         for call in [call for call in graph.calls if call.kind == kind]:
             rule(graph, call)
@@ -152,9 +154,17 @@ def _operator(graph: Graph, call: Call) -> None:
             graph.replace(call, [Call(pair(name=name), (values,), {}, call.outputs)])
         elif len(values) == 1:
             rule = constant if isinstance(given[0], Value) else swapped
-            number = given[1] if isinstance(given[0], Value) else given[0]
-            if rule is not None and isinstance(number, (int, float)):
-                _chain(graph, call, [layers.Rescaling(*rule(number), name=name)])
+            number = _constant(given[1] if isinstance(given[0], Value) else given[0], values[0].shape[-1])
+            if rule is not None and number is not None:
+                _chain(graph, call, [layers.Rescaling(*(_plain(part) for part in rule(number)), name=name)])
+
+
+def _constant(item: Any, channels: int | None) -> np.ndarray | None:
+    """A constant operand as float32 of one element or one for each channel, else None."""
+    if not isinstance(item, (int, float, np.ndarray)) and not hasattr(item, "numpy"):
+        return None
+    array = np.asarray(item, np.float32)
+    return array if array.size == 1 or array.shape == (channels,) else None
 
 
 _ELEMENTWISE: dict[str, Callable[[str], Any]] = {
@@ -167,7 +177,7 @@ _ELEMENTWISE: dict[str, Callable[[str], Any]] = {
     "softmax": lambda name: layers.Softmax(name=name),
 }
 # operator -> layer for two tensors; (scale, offset) for tensor and number; the same for number and tensor
-_Affine = Callable[[float], tuple[float, float]]
+_Affine = Callable[[Any], tuple[Any, Any]]
 _PAIRS: dict[str, tuple[Any, _Affine | None, _Affine | None]] = {
     "add": (layers.Add, lambda c: (1.0, c), lambda c: (1.0, c)),
     "multiply": (layers.Multiply, lambda c: (c, 0.0), lambda c: (c, 0.0)),
@@ -182,6 +192,18 @@ _PAIRS: dict[str, tuple[Any, _Affine | None, _Affine | None]] = {
 
 
 # --- layers that are several
+
+
+def _untie(graph: Graph) -> None:
+    """A layer without kernel that is called several times becomes one for each call: each has a range of its own."""
+    seen = set()
+    for call in graph.calls:
+        if call.layer in seen and (call.kind == "BatchNormalization" or not graph.weights_of(call)):
+            weights = graph.weights_of(call)
+            call.layer = copy_layer(call.layer)
+            if weights:
+                graph.weights[call.layer] = weights
+        seen.add(call.layer)
 
 
 def _separable(graph: Graph, call: Call) -> None:
@@ -259,7 +281,7 @@ def _split_activation(graph: Graph, call: Call) -> None:
         linear = type(call.layer).from_config({**config, "activation": "linear"})
         linear.trainable = call.layer.trainable
         if graph.weights_of(call):
-            graph.weights[id(linear)] = graph.weights_of(call)
+            graph.weights[linear] = graph.weights_of(call)
         if graph.shared(call):  # its other calls go on with their own activation
             linear = call.layer
             return
@@ -417,5 +439,6 @@ def _put_affine(graph: Graph, call: Call, scale: np.ndarray, offset: np.ndarray)
         _chain(graph, call, new)
 
 
-def _plain(array: np.ndarray) -> float | list[float]:
+def _plain(values: Any) -> float | list[float]:
+    array = np.asarray(values)
     return float(array.item()) if array.size == 1 else [float(x) for x in array.reshape(-1)]
