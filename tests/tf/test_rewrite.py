@@ -32,7 +32,9 @@ def hard_swish(x):
 
 
 def nested(x):
-    inner = tf_keras.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(4, 3, name="same"), layers.BatchNormalization()])
+    inner = tf_keras.Sequential(
+        [layers.Input((8, 8, 3)), layers.Conv2D(4, 3, name="same"), layers.BatchNormalization()]
+    )
     other = tf_keras.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(4, 3, name="same"), inner.layers[-1]])
     return layers.Add()([inner(x), other(x)])
 

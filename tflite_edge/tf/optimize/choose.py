@@ -63,7 +63,9 @@ def choose(model: Any, step: Any, unfit: Callable[[Any], str] = lambda layer: ""
         raise RecipeError(
             f"{step.name} applies to no layer of {model.name}",
             evidence="\n".join(f"{name}: {why}" for name, why in spared[:10]) or "it has no Dense or Conv layer",
-            do="set ends = true for the first and last layer" if ends & {name for name, _ in spared} else "leave it out",
+            do="set ends = true for the first and last layer"
+            if ends & {name for name, _ in spared}
+            else "leave it out",
         )
     return Choice(tuple(names), tuple(spared))
 
@@ -114,4 +116,8 @@ def refuse_wrapped(model: Any, step: str) -> None:
 
 
 def _all_layers(model: Any) -> list[Any]:
-    return [inner for layer in model.layers for inner in ([layer, *_all_layers(layer)] if hasattr(layer, "layers") else [layer])]
+    return [
+        inner
+        for layer in model.layers
+        for inner in ([layer, *_all_layers(layer)] if hasattr(layer, "layers") else [layer])
+    ]

@@ -48,7 +48,9 @@ def apply(model: Any, step: Qat, tune: Any) -> Any:
     RecipeError for epochs = 0: ranges are learnt.
     """
     if step.epochs == 0 or tune.steps(step.epochs) < 1:
-        raise RecipeError("qat needs at least one epoch", evidence="it learns the ranges of activations", do="epochs = 1")
+        raise RecipeError(
+            "qat needs at least one epoch", evidence="it learns the ranges of activations", do="epochs = 1"
+        )
     refuse_wrapped(model, "qat")
     graph = quantizable(model)
     refuse_unknown(graph)
@@ -88,7 +90,10 @@ def _known(graph: Graph, call: Call) -> bool:
     if call.kind == "Rescaling":
         scale, offset = call.layer.get_config()["scale"], call.layer.get_config()["offset"]
         return bool(np.all(np.asarray(scale) == 1) or np.all(np.asarray(offset) == 0))
-    return call.kind in (*QUANTIZED, *PASSING, "UpSampling2D", "AveragePooling2D") or _activation(call) in (*FIXED, *CURVES)
+    return call.kind in (*QUANTIZED, *PASSING, "UpSampling2D", "AveragePooling2D") or _activation(call) in (
+        *FIXED,
+        *CURVES,
+    )
 
 
 def _activation(call: Call) -> str:
@@ -119,7 +124,13 @@ def _joined(graph: Graph, call: Call) -> bool:
         return call.kind in FUSE_RELU and _fuses(follower)
     if follower.kind == "BatchNormalization":
         return stays(graph, follower)
-    return follower.kind == "Concatenate" and call.kind in ("ReLU", "Add", "BatchNormalization", "Concatenate", *KERNELS)
+    return follower.kind == "Concatenate" and call.kind in (
+        "ReLU",
+        "Add",
+        "BatchNormalization",
+        "Concatenate",
+        *KERNELS,
+    )
 
 
 def _fuses(relu: Call) -> bool:
@@ -188,7 +199,9 @@ def _settle(learnt: Any, settled: Any) -> None:
         if not isinstance(new, Quantized):
             continue
         for (kernel, quantizer, variables), (target, plain, ranges) in zip(
-            old._weight_vars, new._weight_vars, strict=True  # noqa: SLF001 - TF-MOT keeps them nowhere else
+            old._weight_vars,
+            new._weight_vars,
+            strict=True,  # noqa: SLF001 - TF-MOT keeps them nowhere else
         ):
             target.assign(quantizer.kept(kernel, variables))
             plain(target, training=True, weights=ranges)

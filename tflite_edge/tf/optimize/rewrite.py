@@ -5,6 +5,7 @@
 | `x + y`, `x * 3`, `tf.nn.relu(x)`         | Add, Rescaling, ReLU                                       |
 | an activation inside of a layer           | a layer behind it                                          |
 | `x * relu6(x + 3) / 6`                    | HardSwish, one operator                                    |
+| Average, and Add of three or more          | Add of two each, and Rescaling                             |
 | a batch norm or ReLU called several times   | one for each call, as each has a range of its own          |
 | SeparableConv, Conv1D                     | DepthwiseConv2D + Conv2D, Conv2D between Reshapes          |
 | batch norm behind Dense, Conv2DTranspose  | folded into kernel and bias                                |
@@ -99,8 +100,9 @@ def quantizable(model: Any) -> Graph:
     fold_dense(graph)
     _affine(graph)
     _raise_relu(graph)
-    prove(model, build(graph))
-    return graph
+    rewritten = build(graph)
+    prove(model, rewritten)
+    return read(rewritten)  # where every layer has a name of its own
 
 
 def prove(model: Any, rewritten: Any) -> None:
@@ -254,11 +256,28 @@ def _average(graph: Graph, call: Call) -> None:
     graph.replace(call, [add, graph.call(share, total, call.outputs[0])])
 
 
+def _pairwise(graph: Graph, call: Call) -> None:
+    """A sum of three is two operators, and the range of the first sum must be known, too."""
+    value, *rest = call.inputs
+    made = []
+    for number, other in enumerate(rest, 1):
+        last = number == len(rest)
+        output = call.outputs[0] if last else Value(call.outputs[0].shape)
+        layer = type(call.layer)(name=call.layer.name if last else f"{call.layer.name}_{number}")
+        made.append(Call(layer, ([value, other],), {}, [output]))
+        value = output
+    graph.replace(call, made)
+
+
 _SPLIT = {
     "SeparableConv1D": _one_dimensional,
     "Conv1D": _one_dimensional,
     "SeparableConv2D": _separable,
     "Average": _average,
+    "Add": _pairwise,
+    "Multiply": _pairwise,
+    "Maximum": _pairwise,
+    "Minimum": _pairwise,
 }
 
 
