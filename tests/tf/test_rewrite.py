@@ -166,6 +166,6 @@ def test_models_that_cannot_be_read_are_refused():
             return inputs * self.factor
 
     inputs = layers.Input((4,))
-    with pytest.raises(ModelError, match="scaled .Scaled. cannot be copied") as caught:
+    with pytest.raises(ModelError, match=r"scaled .Scaled. cannot be copied") as caught:
         read(tf_keras.Model(inputs, Scaled(3.0)(inputs)))
     assert "get_config" in caught.value.do

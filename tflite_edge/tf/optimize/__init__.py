@@ -2,6 +2,6 @@
 
 `prune`, `cluster` and `qat` take a tf_keras model and return a fresh one without wrappers (qat: with its
 quantisers, ready for the converter); the model that was given is never changed. `graph` reads a model into
-a list of layer calls and builds it anew, `rewrite` turns what TF-MOT refuses into layers that it knows,
+a list of layer calls and builds it anew, `rewrite` and `affine` turn what TF-MOT refuses into what it knows,
 `choose` picks the layers of a step, `effect` measures what a step reached.
 """

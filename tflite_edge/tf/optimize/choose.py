@@ -39,7 +39,7 @@ class Choice:
     spared: tuple[tuple[str, str], ...]
 
 
-def choose(model: Any, step: Any, unfit: Callable[[Any], str] = lambda layer: "") -> Choice:
+def choose(model: Any, step: Any, unfit: Callable[[Any], str]) -> Choice:
     """The layers of `model`, which has no nested ones, that `step` works on.
 
     step: a record with name, layers (shell patterns for names or types) and ends. unfit: says why a layer

@@ -10,10 +10,11 @@ import tf_keras
 from tensorflow_model_optimization.python.core.clustering.keras.cluster_wrapper import ClusterWeights
 
 from tflite_edge.records.step import Cluster
+from tflite_edge.tf.optimize.affine import fold_dense
 from tflite_edge.tf.optimize.choose import KERNELS, choose, kernel_of, refuse_wrapped
 from tflite_edge.tf.optimize.effect import PRUNED
 from tflite_edge.tf.optimize.graph import build, fresh
-from tflite_edge.tf.optimize.rewrite import flat, fold_dense
+from tflite_edge.tf.optimize.rewrite import flat
 
 Centroids = tfmot.clustering.keras.CentroidInitialization
 CENTROIDS = {

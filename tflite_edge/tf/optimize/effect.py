@@ -43,9 +43,8 @@ def measure(model: Any) -> Effect:
         inner = getattr(layer, "layer", layer)
         weights = [weight for weight in layer.weights if not _extra(weight.name, layer is not inner)]
         parameters += sum(int(np.prod(weight.shape)) for weight in weights)
-        for weight in weights:
-            if len(weight.shape) >= 2 and "kernel" in weight.name.rsplit("/", maxsplit=1)[-1]:
-                found.append(_measured(inner, weight.numpy()))
+        kernels = [w for w in weights if len(w.shape) >= 2 and "kernel" in w.name.rsplit("/", maxsplit=1)[-1]]
+        found += [_measured(inner, kernel.numpy()) for kernel in kernels]
     total = sum(one.weights for one in found)
     zeros = sum(one.sparsity * one.weights for one in found)
     return Effect(parameters, zeros / total if total else 0.0, tuple(found))
@@ -58,9 +57,9 @@ def _layers(model: Any) -> list[Any]:
 
 def _extra(name: str, wrapped: bool) -> bool:
     """Is it a variable of TF-MOT's or of our quantisers?"""
-    last = name.split(":")[0].rsplit("/", maxsplit=1)[-1]
+    last = name.split(":", maxsplit=1)[0].rsplit("/", maxsplit=1)[-1]
     own = ("_min", "_max", "_seen", "_centroids", "optimizer_step", "mask", "threshold", "pruning_step")
-    return (wrapped or "quant" in name.split("/")[0]) and last.endswith(own)
+    return (wrapped or "quant" in name.split("/", maxsplit=1)[0]) and last.endswith(own)
 
 
 def _measured(layer: Any, kernel: np.ndarray) -> LayerEffect:

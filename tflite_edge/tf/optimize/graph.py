@@ -89,6 +89,15 @@ class Graph:
         at = self.calls.index(old)
         self.calls[at : at + 1] = new
 
+    def chain(self, call: Call, new: list[Any]) -> None:
+        """`new` layers, one behind the other, in the place of `call`; each keeps the shape of its output."""
+        value, end, made = call.inputs[0], call.outputs[0], []
+        for number, layer in enumerate(new, 1):
+            output = end if number == len(new) else Value(end.shape)
+            made.append(self.call(layer, value, output))
+            value = output
+        self.replace(call, made)
+
     def remove(self, call: Call) -> None:
         """Take out a call of one input and one output: whoever read the output reads the input."""
         (before,), (after,) = call.inputs, call.outputs
@@ -130,10 +139,9 @@ def build(graph: Graph) -> Any:
     for template, layer in copies.items():
         if template in graph.weights:
             layer.set_weights(graph.weights[template])
-    model = tf_keras.Model(
+    return tf_keras.Model(
         [tensors[value] for _, value in graph.inputs], [tensors[value] for value in graph.outputs], name=graph.name
     )
-    return model
 
 
 def fresh(model: Any) -> Any:
@@ -234,7 +242,7 @@ def _leaves(structure: Any) -> list[Any]:
 
 
 def _short(name: str) -> str:
-    return name.split(":")[0]
+    return name.split(":", maxsplit=1)[0]
 
 
 def _free(name: str, taken: Counter[str]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import tf_keras
 import tensorflow_model_optimization as tfmot
+import tf_keras
 
 from tflite_edge.records.step import Prune
 from tflite_edge.tf.optimize.choose import choose, kernel_of, refuse_wrapped

@@ -17,11 +17,12 @@ from tensorflow_model_optimization.quantization.keras import QuantizeWrapperV2
 
 from tflite_edge.records.errors import ModelError, RecipeError
 from tflite_edge.records.step import Qat
+from tflite_edge.tf.optimize.affine import stays
 from tflite_edge.tf.optimize.choose import refuse_wrapped
 from tflite_edge.tf.optimize.effect import PRUNED, shared_values
 from tflite_edge.tf.optimize.graph import Call, Graph, Value, build
 from tflite_edge.tf.optimize.quantizers import Kernel, Placed, Range, registered
-from tflite_edge.tf.optimize.rewrite import PASSING, quantizable, stays
+from tflite_edge.tf.optimize.rewrite import PASSING, quantizable
 
 # kind -> the kernel's attribute and the axis of its channels' scales; None: one scale for all. The converter takes
 # no scale per channel for Dense and Conv2DTranspose from QAT (measured with TensorFlow 2.21).
@@ -73,10 +74,9 @@ def refuse_unknown(graph: Graph) -> None:
 
 
 def _called(call: Call) -> str:
-    activation = getattr(call.layer, "activation", None)
     if call.kind == "TFOpLambda":
         return f"operator {call.layer.symbol}"
-    return f"Activation {activation.__name__}" if call.kind == "Activation" else call.kind
+    return f"Activation {_activation(call)}" if call.kind == "Activation" else call.kind
 
 
 def _known(graph: Graph, call: Call) -> bool:
@@ -198,10 +198,7 @@ def _settle(learnt: Any, settled: Any) -> None:
             weight.assign(values[weight.name])
         if not isinstance(new, Quantized):
             continue
-        for (kernel, quantizer, variables), (target, plain, ranges) in zip(
-            old._weight_vars,
-            new._weight_vars,
-            strict=True,  # noqa: SLF001 - TF-MOT keeps them nowhere else
-        ):
+        pairs = zip(old._weight_vars, new._weight_vars, strict=True)  # noqa: SLF001 - TF-MOT keeps them nowhere else
+        for (kernel, quantizer, variables), (target, plain, ranges) in pairs:
             target.assign(quantizer.kept(kernel, variables))
             plain(target, training=True, weights=ranges)

@@ -129,7 +129,7 @@ class Placed(QuantizeConfig):
     def get_activations_and_quantizers(self, layer: Any) -> list[Any]:  # noqa: ARG002
         return []
 
-    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
+    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:  # noqa: ARG002
         assert not quantize_activations
 
     def get_output_quantizers(self, layer: Any) -> list[Any]:  # noqa: ARG002

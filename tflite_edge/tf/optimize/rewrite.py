@@ -24,6 +24,7 @@ import numpy as np
 import tf_keras
 
 from tflite_edge.records.errors import EdgeError
+from tflite_edge.tf.optimize.affine import fold_dense, line, merge_affine, plain
 from tflite_edge.tf.optimize.graph import Call, Graph, Value, build, copy_layer, read
 
 layers = tf_keras.layers
@@ -43,7 +44,7 @@ RELATIVE_TOLERANCE = 1e-4  # of float32 sums taken in another order
 
 
 @tf_keras.utils.register_keras_serializable("tflite_edge")
-class HardSwish(layers.Layer):
+class HardSwish(tf_keras.layers.Layer):
     """x * relu6(x + 3) / 6 (Howard et al. 2019) in the form that the converter knows as one operator."""
 
     def call(self, inputs: Any) -> Any:
@@ -59,26 +60,6 @@ def flat(model: Any) -> Graph:
         if call.kind == "TFOpLambda":
             _operator(graph, call)
     return graph
-
-
-def fold_dense(graph: Graph) -> None:
-    """Batch norms behind Dense and Conv2DTranspose become part of their kernels.
-
-    Clustering needs this done before it: the scale of each column would multiply a kernel's shared values.
-    """
-    for norm in [call for call in graph.calls if call.kind == "BatchNormalization"]:
-        kernel = graph.producer(norm.inputs[0])
-        if kernel is None or kernel.kind not in ("Dense", "Conv2DTranspose") or not _foldable(graph, kernel, norm):
-            continue
-        config, scale, offset = kernel.layer.get_config(), *_norm(graph, norm)
-        weights = graph.weights_of(kernel)
-        bias = weights[1] if config["use_bias"] else 0.0
-        # A transposed convolution's kernel is [height, width, out, in].
-        by_channel = scale[:, None] if kernel.kind == "Conv2DTranspose" else scale
-        layer = type(kernel.layer).from_config({**config, "use_bias": True})
-        graph.weights[layer] = [weights[0] * by_channel, bias * scale + offset]
-        kernel.layer = layer
-        graph.remove(norm)
 
 
 def quantizable(model: Any) -> Graph:
@@ -98,7 +79,7 @@ def quantizable(model: Any) -> Graph:
         _split_activation(graph, call)
     _hard_swish(graph)
     fold_dense(graph)
-    _affine(graph)
+    merge_affine(graph)
     _raise_relu(graph)
     rewritten = build(graph)
     prove(model, rewritten)
@@ -128,17 +109,6 @@ def _list(outputs: Any) -> list[Any]:
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
-def _chain(graph: Graph, call: Call, new: list[Any]) -> None:
-    """`new` layers, one behind the other, in the place of `call`; each keeps the shape of its output."""
-    (value,), (end,) = call.inputs[:1], call.outputs
-    made = []
-    for number, layer in enumerate(new):
-        output = end if number == len(new) - 1 else Value(end.shape)
-        made.append(graph.call(layer, value, output))
-        value = output
-    graph.replace(call, made)
-
-
 # --- operators
 
 
@@ -149,7 +119,7 @@ def _operator(graph: Graph, call: Call) -> None:
     given = list(call.args) + [call.kwargs[key] for key in ("x", "y", "a", "b", "features") if key in call.kwargs]
     values = [item for item in given if isinstance(item, Value)]
     if symbol in _ELEMENTWISE and len(values) == 1:
-        _chain(graph, call, [_ELEMENTWISE[symbol](name)])
+        graph.chain(call, [_ELEMENTWISE[symbol](name)])
     elif symbol in _PAIRS and len(given) == 2:
         pair, constant, swapped = _PAIRS[symbol]
         if len(values) == 2 and pair is not None:
@@ -158,7 +128,7 @@ def _operator(graph: Graph, call: Call) -> None:
             rule = constant if isinstance(given[0], Value) else swapped
             number = _constant(given[1] if isinstance(given[0], Value) else given[0], values[0].shape[-1])
             if rule is not None and number is not None:
-                _chain(graph, call, [layers.Rescaling(*(_plain(part) for part in rule(number)), name=name)])
+                graph.chain(call, [layers.Rescaling(*(plain(part) for part in rule(number)), name=name)])
 
 
 def _constant(item: Any, channels: int | None) -> np.ndarray | None:
@@ -294,7 +264,7 @@ def _split_activation(graph: Graph, call: Call) -> None:
         return
     behind = _activation(activation, config["name"] + ("" if call.kind == "Activation" else f"_{activation}"))
     if call.kind == "Activation":
-        _chain(graph, call, behind)
+        graph.chain(call, behind)
     elif call.kind in ("Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense"):
         end, between = call.outputs[0], Value(call.outputs[0].shape)
         linear = type(call.layer).from_config({**config, "activation": "linear"})
@@ -307,7 +277,7 @@ def _split_activation(graph: Graph, call: Call) -> None:
         call.layer, call.outputs = linear, [between]
         start = graph.call(layers.Activation(activation), between, end)
         graph.calls.insert(graph.calls.index(call) + 1, start)
-        _chain(graph, start, behind)
+        graph.chain(start, behind)
 
 
 def _activation(activation: str, name: str) -> list[Any]:
@@ -335,7 +305,7 @@ def _hard_swish(graph: Graph) -> None:
             if sixth is None or relu is None or shift is None or shift.kind != "Rescaling" or shift.inputs != [x]:
                 continue
             ends = (sixth.layer, shift.layer, relu.layer)
-            numbers = (*_line(ends[0]), *_line(ends[1]), ends[2].get_config()["max_value"])
+            numbers = (*line(ends[0]), *line(ends[1]), ends[2].get_config()["max_value"])
             if np.allclose(np.asarray(numbers, float), (1 / 6, 0, 1, 3, 6)) and all(
                 graph.only_consumer(call.outputs[0]) for call in (sixth, relu, shift)
             ):
@@ -367,97 +337,3 @@ def _is_relu(call: Call) -> bool:
     config = call.layer.get_config()
     plain = not np.any(config["negative_slope"]) and not np.any(config["threshold"])
     return plain and (config["max_value"] is None or float(config["max_value"]) == 6.0)
-
-
-# --- scales and offsets
-
-
-def _line(layer: Any) -> tuple[Any, Any]:
-    config = layer.get_config()
-    return config["scale"], config["offset"]
-
-
-def _norm(graph: Graph, call: Call) -> tuple[np.ndarray, np.ndarray]:
-    """(scale, offset) by channel of a batch norm at inference."""
-    config, weights = call.layer.get_config(), list(graph.weights_of(call))
-    gamma = weights.pop(0) if config["scale"] else 1.0
-    beta = weights.pop(0) if config["center"] else 0.0
-    mean, variance = weights
-    scale = gamma / np.sqrt(variance + config["epsilon"])
-    return scale, beta - mean * scale
-
-
-def _foldable(graph: Graph, kernel: Call, norm: Call) -> bool:
-    linear = kernel.layer.get_config()["activation"] == "linear"
-    alone = not graph.shared(kernel) and not graph.shared(norm) and graph.only_consumer(kernel.outputs[0]) is norm
-    return linear and alone and _last_axis(norm)
-
-
-def _last_axis(call: Call) -> bool:
-    axis = call.layer.get_config()["axis"]
-    axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
-    return axes in ([-1], [len(call.outputs[0].shape) - 1])
-
-
-def stays(graph: Graph, norm: Call) -> bool:
-    """Is it a batch norm that the converter folds: alone behind a Conv2D or DepthwiseConv2D?"""
-    kernel = graph.producer(norm.inputs[0])
-    return kernel is not None and kernel.kind in ("Conv2D", "DepthwiseConv2D") and _foldable(graph, kernel, norm)
-
-
-def _scale_and_offset(graph: Graph, call: Call) -> tuple[np.ndarray, np.ndarray] | None:
-    """(scale, offset) of a layer that is x * scale + offset for each channel, else None."""
-    if graph.shared(call):
-        return None
-    if call.kind == "Rescaling":
-        scale, offset = _line(call.layer)
-        return np.asarray(scale, np.float32), np.asarray(offset, np.float32)
-    if call.kind == "BatchNormalization" and _last_axis(call) and not stays(graph, call):
-        return _norm(graph, call)
-    if call.kind == "Normalization" and not call.layer.get_config().get("invert"):
-        config, weights = call.layer.get_config(), graph.weights_of(call)
-        axis = config["axis"]
-        if axis is not None and not _last_axis(call):
-            return None
-        given = (config["mean"], config["variance"]) if config.get("mean") is not None else weights[:2]
-        mean, variance = (np.asarray(array, np.float32).reshape(-1) for array in given)
-        scale = 1 / np.maximum(np.sqrt(variance), 1e-7)  # Keras's own guard
-        return scale, -mean * scale
-    return None
-
-
-def _affine(graph: Graph) -> None:
-    """Neighbouring scales and offsets as one, in the form that quantises best."""
-    for call in list(graph.calls):
-        own = _scale_and_offset(graph, call) if call in graph.calls else None
-        if own is None:
-            continue
-        scale, offset = own
-        while (follower := graph.only_consumer(call.outputs[0])) and (more := _scale_and_offset(graph, follower)):
-            scale, offset = scale * more[0], offset * more[0] + more[1]
-            graph.remove(follower)
-        _put_affine(graph, call, scale, offset)
-
-
-def _put_affine(graph: Graph, call: Call, scale: np.ndarray, offset: np.ndarray) -> None:
-    value, end, name = call.inputs[0], call.outputs[0], call.layer.name
-    if np.all(scale == 1) and np.all(offset == 0) and end not in graph.outputs:
-        graph.remove(call)
-    elif len(end.shape) == 4 and not (scale.size == 1 and (scale.item() == 1 or np.all(offset == 0))):
-        channels = end.shape[-1]
-        depthwise = layers.DepthwiseConv2D(1, name=name)
-        kernel = np.broadcast_to(scale, [channels]).astype(np.float32).reshape(1, 1, channels, 1)
-        bias = np.broadcast_to(offset, [channels]).astype(np.float32)
-        graph.replace(call, [graph.call(depthwise, value, end, [kernel, bias])])
-    else:
-        new = []
-        if not np.all(scale == 1):
-            new.append(layers.Rescaling(_plain(scale), name=name))
-        if not np.all(offset == 0) or not new:
-            new.append(layers.Rescaling(1.0, _plain(offset), name=f"{name}_offset"))
-        _chain(graph, call, new)
-
-
-def _plain(values: Any) -> float | list[float]:
-    array = np.asarray(values)
-    return float(array.item()) if array.size == 1 else [float(x) for x in array.reshape(-1)]
