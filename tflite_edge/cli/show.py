@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,17 +64,12 @@ def _steps(steps: Sequence[StepRecord]) -> Table:
                 step.name,
                 f"{before.parameters:,}"
                 + (f" -> {after.parameters:,}" if after.parameters != before.parameters else ""),
-                f"{100 * max(after.sparsity.values(), default=0.0):.0f}",
-                _fewest(after.unique),
+                f"{100 * max((layer.sparsity for layer in after.layers), default=0.0):.0f}",
+                str(min((layer.unique_per_tensor for layer in after.layers), default=0)),
                 f"{_percent(before.top1)} -> {_percent(after.top1)}",
             ]
         )
     return Table(["step ", "parameters", "most zeros %", "fewest values", "Keras top-1 %"], rows)
-
-
-def _fewest(unique: Mapping[str, int]) -> str:
-    fewest = min(unique.values(), default=0)
-    return str(fewest) if 0 < fewest <= 256 else "-"
 
 
 def _realised(models: Sequence[Variant], optimized: bool) -> Iterable[str]:
@@ -91,7 +86,7 @@ def _realised(models: Sequence[Variant], optimized: bool) -> Iterable[str]:
         yield "  these shrink what is compressed, not what is computed: dense kernels gain no speed from them"
     if first.bench and last.bench:
         speed = first.bench.median_s / last.bench.median_s
-        yield f"  {speed:.2f} x as fast as the original float file on {last.bench.runtime.name}, measured on this machine"
+        yield f"  {speed:.2f} x as fast as the original float file on {last.bench.runtime.name}, measured here"
 
 
 def _findings(found: Iterable[tuple[str, Finding]]) -> Iterable[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from tflite_edge.records.job import BenchResult, ScoreResult
 from tflite_edge.records.preprocess import Preprocess
@@ -62,16 +62,27 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What a Keras model holds. sparsity: share of zeros by kernel; unique: different values by kernel.
+class LayerEffect:
+    """One kernel. sparsity: share of zeros. unique_*: different values, zero included; channel: of the most varied."""
 
-    unique_per_channel: the most in any one output channel of the kernel.
+    layer: str
+    kind: str
+    weights: int
+    sparsity: float
+    unique_per_tensor: int
+    unique_per_channel: int
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a Keras model holds. parameters: all weights, quantisers' own not counted. sparsity: of all kernels.
+
+    top1: on the test samples; None where it was not measured.
     """
 
     parameters: int
-    sparsity: Dict[str, float]
-    unique: Dict[str, int]
-    unique_per_channel: Dict[str, int]
+    sparsity: float
+    layers: Tuple[LayerEffect, ...]
     top1: Optional[float] = None
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from tflite_edge.records.manifest import Effect, LayerEffect
 
 # Share of exact zeros from which a kernel counts as pruned. Training leaves next to none (float32 hits zero
 # exactly only where weight decay starves a filter), pruning below a tenth would not be worth its name.
@@ -13,27 +14,6 @@ PRUNED = 0.05
 # Values that occur more than once, from which a kernel counts as clustered: float32 weights hardly ever repeat.
 REPEATED = 0.1
 MOST_SHARED = 256  # int8 knows no more values than that
-
-
-@dataclass(frozen=True)
-class LayerEffect:
-    """One kernel. sparsity: share of zeros. unique_*: different values, zero included; channel: of the most varied."""
-
-    layer: str
-    kind: str
-    weights: int
-    sparsity: float
-    unique_per_tensor: int
-    unique_per_channel: int
-
-
-@dataclass(frozen=True)
-class Effect:
-    """parameters: all weights of the model, quantisers' own not counted. sparsity: of all kernels together."""
-
-    parameters: int
-    sparsity: float
-    layers: tuple[LayerEffect, ...]
 
 
 def measure(model: Any) -> Effect:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,18 @@ import numpy as np
 
 from tflite_edge import __version__
 from tflite_edge.artifact import cache_folder, cached, key_of
-from tflite_edge.records.errors import ModelError
-from tflite_edge.records.event import Listener
+from tflite_edge.records.event import Listener, silent
 from tflite_edge.records.manifest import Effect, StepRecord
 from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.recipe import ModelSource, Recipe
 from tflite_edge.records.step import Distill, Step
 from tflite_edge.tf.fit import Teacher
-from tflite_edge.tf.models import load, zoo
-from tflite_edge.tf.optimize import channels, cluster, distill, prune, qat
+from tflite_edge.tf.models import zoo
+from tflite_edge.tf.optimize import distill
 from tflite_edge.tf.optimize.effect import measure
-from tflite_edge.tf.optimize.tuner import Tuner
+from tflite_edge.tf.optimize.tuner import Rehearsal, Tuner
 from tflite_edge.tf.quiet import quiet
 from tflite_edge.tf.source import Source, open_model, predict, tensorflow_version
-
-APPLY: dict[str, Callable[[Any, Any, Tuner], Any]] = {
-    "channels": channels.apply,
-    "prune": prune.apply,
-    "cluster": cluster.apply,
-    "qat": qat.apply,
-    "distill": distill.apply,
-}
 
 
 def optimize(source: Source, recipe: Recipe, listen: Listener) -> Source:
@@ -41,31 +33,18 @@ def optimize(source: Source, recipe: Recipe, listen: Listener) -> Source:
 
     What cannot work is refused before anything is trained. Raises ModelError, RecipeError or DataError.
     """
-    steps = recipe.steps
-    if not steps:
+    if not recipe.steps:
         return source
-    refuse(source, recipe)
     chain = _Chain(source, recipe, listen)
-    for step in steps:
+    for step in recipe.steps:
         chain.take(step)
     return chain.result()
 
 
-def refuse(source: Source, recipe: Recipe) -> None:
-    """Raise for what no training can mend: steps without a layer to work on, models that cannot be trained."""
-    model = source.model
-    if load.is_quantized(model):
-        raise ModelError(
-            f"{source.name} is already quantised: it has been through quantisation-aware training",
-            do="give the float model it was made from, or convert it without [[optimize]]",
-        )
-    if not getattr(model, "trainable_variables", None):
-        raise ModelError(f"{source.name} has nothing that can be trained", do="unfreeze its layers, or save it as .h5")
-    with quiet():
-        for step in recipe.steps:
-            check = {"prune": prune.check, "cluster": cluster.check, "qat": qat.check, "channels": channels.check}
-            if step.name in check:
-                check[step.name](model, step)
+def apply(step: Step) -> Callable[[Any, Any, Tuner], Any]:
+    """What applies a step; loads TensorFlow."""
+    found: Callable[[Any, Any, Tuner], Any] = import_module(f"tflite_edge.tf.optimize.{step.name}").apply
+    return found
 
 
 class _Chain:
@@ -77,9 +56,10 @@ class _Chain:
         self.key = source.fingerprint
         self.teacher: Teacher | None = None
         self.done: list[StepRecord] = []
+        self.rehearsed = False
 
     def take(self, step: Step) -> None:
-        """Apply one step, or find it done."""
+        """Apply one step, or find it done. The first one that is not done has all others rehearsed."""
         with quiet():
             if isinstance(step, Distill):
                 self._call_teacher(step)
@@ -89,7 +69,7 @@ class _Chain:
                 to_plain(data.preprocess), tensorflow_version(), __version__,
             )  # fmt: skip
             folder = cached("optimize", self.key, lambda folder: self._make(step, folder))
-            made = load.own(folder / "model.h5")
+            made = reopen(folder / "model.h5")
         if step.name == "qat":
             self.quantized = made
         else:
@@ -97,13 +77,25 @@ class _Chain:
         self.done.append(from_plain(StepRecord, json.loads((folder / "effect.json").read_text())))
 
     def _make(self, step: Step, folder: Path) -> None:
+        self._rehearse()
         backup = cache_folder() / "backup" / self.key
         tune = Tuner(step.name, self.source.data, self.recipe.tune, self.listen, backup, self.teacher)
-        made = APPLY[step.name](self.model, step, tune)
+        made = apply(step)(self.model, step, tune)
         made.save(folder / "model.h5")
         record = StepRecord(step.name, to_plain(step), self._effect(self.model), self._effect(made))
         (folder / "effect.json").write_text(json.dumps(to_plain(record)))
         shutil.rmtree(backup, ignore_errors=True)
+
+    def _rehearse(self) -> None:
+        """All steps that are left, once, without training: what cannot work is refused before hours are spent."""
+        if self.rehearsed:
+            return
+        self.rehearsed, model = True, self.model
+        for step in self.recipe.steps[len(self.done) :]:
+            if not isinstance(step, Distill):
+                model = apply(step)(
+                    model, step, Rehearsal(step.name, self.source.data, self.recipe.tune, silent, Path())
+                )
 
     def _effect(self, model: Any) -> Effect:
         effect, test = measure(model), self.source.data.test
@@ -132,3 +124,13 @@ class _Chain:
             original=self.source,
             steps=tuple(self.done),
         )
+
+
+def reopen(path: Path) -> Any:
+    """A model of the cache's own, its quantisers included."""
+    import tensorflow_model_optimization as tfmot
+    import tf_keras
+
+    import_module("tflite_edge.tf.optimize.qat")  # registers its quantisers with Keras
+    with tfmot.quantization.keras.quantize_scope():
+        return tf_keras.models.load_model(path, compile=False)

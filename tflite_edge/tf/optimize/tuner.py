@@ -57,3 +57,10 @@ class Tuner:
             epochs=self.tuning.epochs if epochs is None else epochs,
             learning_rate=learning_rate or self.tuning.learning_rate,
         )
+
+
+class Rehearsal(Tuner):
+    """Trains nothing: shows whether a step can work at all."""
+
+    def __call__(self, *_: Any, **__: Any) -> None:
+        pass
