@@ -139,10 +139,10 @@ def architecture(name):
     if name in ("squeezenet", "ds-cnn"):
         return _squeezenet() if name == "squeezenet" else _ds_cnn()
     last, options = {
-        "MobileNet": ("conv_pw_3_relu", {"alpha": 0.25}),
+        "MobileNet": ("conv_pw_2_relu", {"alpha": 0.25}),
         "MobileNetV2": ("block_2_add", {"alpha": 0.35}),
-        "MobileNetV3Small": ("expanded_conv_4/Add", {}),
-        "EfficientNetB0": ("block2b_add", {}),
+        "MobileNetV3Small": ("expanded_conv_3/project/BatchNorm", {}),
+        "EfficientNetB0": ("block2a_project_bn", {}),
     }[name]
     whole = getattr(applications, name)(weights=None, classes=10, input_shape=(32, 32, 3), **options)
     x = layers.GlobalAveragePooling2D()(whole.get_layer(last).output)
