@@ -23,7 +23,9 @@ def score(job: Job) -> ScoreResult:
     pack = load_pack(job.pack)
     chosen = choose(job.runtime)
     workers = min(job.workers, len(pack.x))
-    interpreters = [open_interpreter(job.model, chosen, job.threads) for _ in range(workers)]
+    # Several workers already keep every core busy: more threads in each would only take turns.
+    threads = job.threads if workers == 1 else 1
+    interpreters = [open_interpreter(job.model, chosen, threads) for _ in range(workers)]
     check_images(pack.x, interpreters[0].get_input_details(), job.pack)
     outputs_of = interpreters[0].get_output_details()
     if len(outputs_of) != 1:
@@ -51,6 +53,12 @@ def score(job: Job) -> ScoreResult:
         workers=workers,
         **compare(outputs, pack.y, pack.reference),
     )
+
+
+def cores() -> int:
+    """The cores this process may run on, as the OS says (containers and taskset give fewer), else those there are."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _answerer(interpreter: Any, record: Preprocess, raw_dtype: Any) -> Callable[[Array], Array]:

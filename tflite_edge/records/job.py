@@ -32,8 +32,8 @@ class Job:
     """What the harness is to do with one model.
 
     verb: "bench" (time it on random or packed input) or "score" (run a labelled pack through it).
-    runtime: "auto" or one of RUNTIMES. threads: of the interpreter.
-    workers: interpreters that share a score's images, one thread each.
+    runtime: "auto" or one of RUNTIMES. threads: of the interpreter, or of a score's only worker.
+    workers: interpreters that share a score's images; of several, each has one thread.
     pack: path of a `.npz` with `x`, and optionally `y` and `reference` (see `harness/score.py`).
     """
 
