@@ -17,8 +17,6 @@ from tflite_edge.records.verdict import Gates
 
 NAMED_DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
 WEIGHTS = ("train", "imagenet", "random")
-# The data that have a name; any other source is a path.
-NAMED_DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
 
 
 @dataclass(frozen=True)
@@ -187,10 +185,8 @@ def read_recipe(path: str) -> Recipe:
     model, data = recipe.model, recipe.data
     if model.file:
         model = replace(model, file=os.path.normpath(os.path.join(folder, model.file)))
-    beside = os.path.normpath(os.path.join(folder, data.source))
-    # A manifest keeps the path as it was given on the command line, relative to where that ran.
-    if data.source not in NAMED_DATA and (os.path.exists(beside) or not path.endswith(".json")):
-        data = replace(data, source=beside)
+    if data.source not in NAMED_DATA:
+        data = replace(data, source=os.path.normpath(os.path.join(folder, data.source)))
     return replace(recipe, model=model, data=data)
 
 
