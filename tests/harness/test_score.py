@@ -90,7 +90,7 @@ def test_what_cannot_be_compared_is_refused(outputs, labels, reference, says):
 
 def test_cores_are_those_this_process_may_use():
     count = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
-    count += "from tflite_edge.harness.score import cores; print(cores())"
+    count += "from tflite_edge.records.job import cores; print(cores())"
     done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
 

@@ -55,12 +55,6 @@ def score(job: Job) -> ScoreResult:
     )
 
 
-def cores() -> int:
-    """The cores this process may run on, as the OS says (containers and taskset give fewer), else those there are."""
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
-
-
 def _answerer(interpreter: Any, record: Preprocess, raw_dtype: Any) -> Callable[[Array], Array]:
     """A function from one raw image [...] to the output tensor of the batch of one."""
     source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]["index"]

@@ -7,6 +7,7 @@ is a key of ERROR_KINDS. Talk goes to stderr.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple, Type
 
@@ -25,6 +26,12 @@ ERROR_KINDS: Dict[str, Type[EdgeError]] = {
     "job": RecipeError,
     "bug": EdgeError,
 }
+
+
+def cores() -> int:
+    """The cores this process may run on, as the OS says (containers and taskset give fewer), else those there are."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

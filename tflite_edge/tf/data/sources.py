@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tflite_edge.harness.pack import UNREADABLE
-from tflite_edge.harness.score import cores
 from tflite_edge.records.errors import DataError, MissingError
+from tflite_edge.records.job import cores
 from tflite_edge.records.plain import nearest
 from tflite_edge.records.preprocess import Preprocess
 
