@@ -151,7 +151,6 @@ SYMBOLS = _names(
     max_pool1d max_pool2d max_pool3d max_pool_with_argmax moments normalize_moments pool relu relu6
     scale_regularization_loss selu separable_conv2d sigmoid_cross_entropy_with_logits silu
     softmax_cross_entropy_with_logits space_to_batch space_to_depth sufficient_statistics swish weighted_moments
-    with_space_to_batch
     argsort bitcast boolean_mask broadcast_dynamic_shape broadcast_static_shape broadcast_to clip_by_global_norm
     clip_by_norm clip_by_value concat constant convert_to_tensor cross dynamic_partition dynamic_stitch einsum
     ensure_shape expand_dims extract_volume_patches eye fake_quant_with_min_max_args fake_quant_with_min_max_vars

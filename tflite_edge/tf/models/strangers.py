@@ -113,7 +113,7 @@ def _foreign_class(node: dict[str, Any]) -> Iterator[str]:
         # Keras 2 takes either name, depending on the module.
         yield from (f"function {name!r}" for name in (inner, registered or inner) if not _is_function(name))
     elif not isinstance(kind, str) or _plain(kind) not in harmless.CLASSES:
-        yield f"{kind} layer or object"
+        yield f"{kind} layer or object" + (f" from the module {module!r}" if module is not None else "")
         return
     elif registered is not None and not (isinstance(registered, str) and _plain(registered) in harmless.CLASSES):
         yield f"{kind} registered as {registered!r}"
@@ -184,7 +184,7 @@ def links_in(file: Any) -> Iterator[str]:
     """
     import h5py
 
-    groups, seen = [file], set()
+    groups, seen = [file["/"]], {file["/"].id}
     while groups:
         group = groups.pop()
         for name in group:
@@ -215,7 +215,9 @@ def reaching_in(proto: Any) -> Iterator[str]:
         for asset in meta.asset_file_def:
             yield f"asset {asset.filename!r}"
         for node in meta.object_graph_def.nodes:
-            yield from (f"registered {name!r}" for name in (node.registered_name, node.registered_saver) if name)
+            # The constant is read from the graph; any other registered class is one of Python.
+            names = {node.registered_name, node.registered_saver} - {"", "tf.TrackableConstant"}
+            yield from (f"registered {name!r}" for name in names)
         functions = {function.signature.name: function for function in meta.graph_def.library.function}
         of_saver = _only_of_saver(meta, functions)
         saving = harmless.OPERATORS | harmless.SAVER_OPERATORS
