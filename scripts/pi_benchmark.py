@@ -31,7 +31,7 @@ from tflite_edge.records.errors import (
     MissingError,
     ModelError,
 )
-from tflite_edge.records.job import RUNTIMES, SCHEMA, BenchResult, Job, ScoreResult
+from tflite_edge.records.job import RUNTIMES, SCHEMA, BenchResult, Job, ScoreResult, cores
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.targets import local
@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     add("paths", nargs="+", type=Path, metavar="PATH", help="a .tflite file, or a folder of them")
     add("--runtime", choices=("auto", *RUNTIMES), default="auto", help="default: %(default)s")
     add("--threads", type=count, default=1, help="of the interpreter, default: %(default)s")
-    add("--workers", type=count, default=os.cpu_count() or 1, help="to score with, default: all cores")
+    add("--workers", type=count, default=cores(), help="to score with, default: all cores")
     add("--runs", type=count, default=50, help="timed runs at least, default: %(default)s")
     add("--deadline", type=count, default=600, metavar="S", help="seconds per model, default: %(default)s")
     add("--json", type=Path, metavar="FILE", help="write everything measured, raw samples included")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from tflite_edge import flatbuffer
 from tflite_edge.artifact import MANIFEST
 from tflite_edge.records.errors import EdgeError
 from tflite_edge.records.event import Event, Listener, silent
-from tflite_edge.records.job import Job, ScoreResult
+from tflite_edge.records.job import Job, ScoreResult, cores
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import Preprocess
@@ -140,7 +139,7 @@ def _job(path: Path, pack: Path, preprocess: Preprocess, target: Target) -> Job:
         str(path),
         target.runtime,
         target.threads,
-        workers=os.cpu_count() or 1,
+        workers=cores(),
         pack=str(pack),
         preprocess=preprocess,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from tflite_edge.artifact import Artifact
 from tflite_edge.records.conversion import Conversion
 from tflite_edge.records.errors import ModelError, TargetError
 from tflite_edge.records.event import Event, Listener, silent
-from tflite_edge.records.job import Job
+from tflite_edge.records.job import Job, cores
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
@@ -68,7 +67,7 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
     facts = flatbuffer.inspect(made)
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
     job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(packs.test), preprocess=fed)
-    score = local.score(replace(job, workers=os.cpu_count() or 1), deadline_s=recipe.target.deadline_s)
+    score = local.score(replace(job, workers=cores()), deadline_s=recipe.target.deadline_s)
     bench = local.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
     findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
     suffix = facts.compression.suffix if facts.compression else ""

@@ -1,5 +1,7 @@
 """Scoring numbers against ones worked out by hand or by the plainest NumPy."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -84,6 +86,13 @@ def test_top1_and_top5_of_tied_int8_scores(seed):
 def test_what_cannot_be_compared_is_refused(outputs, labels, reference, says):
     with pytest.raises(DataError, match=says):
         compare(outputs, labels, reference)
+
+
+def test_cores_are_those_this_process_may_use():
+    count = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    count += "from tflite_edge.records.job import cores; print(cores())"
+    done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

@@ -1,7 +1,7 @@
 import pytest
 
 from tflite_edge.records.errors import RecipeError
-from tflite_edge.records.recipe import Convert, read_recipe, recipe_for
+from tflite_edge.records.recipe import NAMED_DATA, Convert, read_recipe, recipe_for
 
 
 def test_paths_in_a_recipe_are_relative_to_it(tmp_path):
@@ -11,6 +11,23 @@ def test_paths_in_a_recipe_are_relative_to_it(tmp_path):
     assert recipe.model.file == str(tmp_path / "my.h5")
     assert recipe.data.source == str(tmp_path / "photos")
     assert recipe.name == "my"
+
+
+def test_data_without_a_slash_are_beside_the_recipe_too(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere" / "images").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "r.toml").write_text('[model]\nname = "mobilenet"\n[data]\nsource = "images"\n')
+    assert read_recipe(str(tmp_path / "r.toml")).data.source == str(tmp_path / "images")
+    (tmp_path / "images").rmdir()
+    assert read_recipe(str(tmp_path / "r.toml")).data.source == str(tmp_path / "images")
+
+
+@pytest.mark.parametrize("name", NAMED_DATA)
+def test_named_data_are_no_paths(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / "r.toml").write_text(f'[model]\nname = "mobilenet"\n[data]\nsource = "{name}"\n')
+    assert read_recipe(str(tmp_path / "r.toml")).data.source == name
 
 
 @pytest.mark.parametrize("text", ["[model", "\xff", "model = 1 2"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +55,9 @@ class Sink:
         if self.form == "md":
             click.echo(f"{part if isinstance(part, str) else markdown(part)}\n")
         elif isinstance(part, str):
-            click.echo(part)
+            click.echo(
+                textwrap.fill(part, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            )
         else:
             from rich.console import Console
 

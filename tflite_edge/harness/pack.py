@@ -9,12 +9,28 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
 from tflite_edge.harness.preprocess import Array
 from tflite_edge.records.errors import DataError
+
+# What numpy.load and zipfile raise for files that are no .npz or whose bytes were changed: found by changing them.
+# RuntimeError: an entry is marked as encrypted, or (NotImplementedError) packed in an unknown way.
+# AttributeError, TypeError: a bare .npy, which is an array and no archive.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    AttributeError,
+    TypeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Pack(NamedTuple):
@@ -29,7 +45,7 @@ def load_pack(path: str) -> Pack:
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             pack = Pack(arrays["x"], arrays.get("y"), arrays.get("reference"), arrays.get("baseline"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is not a pack",
             evidence=str(error),

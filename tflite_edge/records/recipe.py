@@ -201,9 +201,8 @@ def read_recipe(path: str) -> Recipe:
     model, data = recipe.model, recipe.data
     if model.file:
         model = replace(model, file=os.path.normpath(os.path.join(folder, model.file)))
-    beside = os.path.normpath(os.path.join(folder, data.source))
-    if os.path.exists(beside) and ("/" in data.source or "." in data.source):
-        data = replace(data, source=beside)
+    if data.source not in NAMED_DATA:
+        data = replace(data, source=os.path.normpath(os.path.join(folder, data.source)))
     return replace(recipe, model=model, data=data)
 
 

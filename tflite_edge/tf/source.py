@@ -21,7 +21,7 @@ from tflite_edge.records.recipe import ModelSource, Recipe
 from tflite_edge.tf.data import normalization
 from tflite_edge.tf.data.dataset import Dataset, split
 from tflite_edge.tf.data.packs import write_pack
-from tflite_edge.tf.data.sources import Pool, open_source
+from tflite_edge.tf.data.sources import Pool, open_source, refuse_other_classes
 from tflite_edge.tf.models import load, train, zoo
 from tflite_edge.tf.quiet import quiet
 
@@ -201,6 +201,8 @@ def _refuse_mismatch(path: Path, model: Any, data: Dataset) -> None:
             evidence=f"its output is {list(outputs)}; {data.pool.name} has classes up to number {int(y.max())}",
             do="data with the classes the model was trained for, in the same order (folders: alphabetical)",
         )
+    else:
+        refuse_other_classes(data.pool, outputs[0], str(path))
 
 
 def _rescales(model: Any) -> bool:

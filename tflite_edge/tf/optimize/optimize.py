@@ -69,7 +69,7 @@ class _Chain:
                 to_plain(data.preprocess), tensorflow_version(), __version__,
             )  # fmt: skip
             folder = cached("optimize", self.key, lambda folder: self._make(step, folder))
-            made = reopen(folder / "model.h5")
+            made = self._reopen(step, folder)
         if step.name == "qat":
             self.quantized = made
         else:
@@ -81,10 +81,25 @@ class _Chain:
         backup = cache_folder() / "backup" / self.key
         tune = Tuner(step.name, self.source.data, self.recipe.tune, self.listen, backup, self.teacher)
         made = apply(step)(self.model, step, tune)
-        made.save(folder / "model.h5")
+        if step.name == "qat":
+            made.save_weights(folder / "model.h5")
+        else:
+            made.save(folder / "model.h5")
         record = StepRecord(step.name, to_plain(step), self._effect(self.model), self._effect(made))
         (folder / "effect.json").write_text(json.dumps(to_plain(record)))
         shutil.rmtree(backup, ignore_errors=True)
+
+    def _reopen(self, step: Step, folder: Path) -> Any:
+        """The step's model from the cache; of trained quantisation only the weights are kept: no file holds quantisers."""
+        import tf_keras
+
+        if step.name != "qat":
+            return tf_keras.models.load_model(folder / "model.h5", compile=False)
+        from tflite_edge.tf.optimize.qat import skeleton
+
+        made = skeleton(self.model)
+        made.load_weights(folder / "model.h5")
+        return made
 
     def _rehearse(self) -> None:
         """All steps that are left, once, without training: what cannot work is refused before hours are spent."""
@@ -124,13 +139,3 @@ class _Chain:
             original=self.source,
             steps=tuple(self.done),
         )
-
-
-def reopen(path: Path) -> Any:
-    """A model of the cache's own, its quantisers included."""
-    import tensorflow_model_optimization as tfmot
-    import tf_keras
-
-    import_module("tflite_edge.tf.optimize.qat")  # registers its quantisers with Keras
-    with tfmot.quantization.keras.quantize_scope():
-        return tf_keras.models.load_model(path, compile=False)

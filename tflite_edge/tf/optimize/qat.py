@@ -62,6 +62,11 @@ def apply(model: Any, step: Qat, tune: Any) -> Any:
     return settled
 
 
+def skeleton(model: Any) -> Any:
+    """What `apply` makes of the model, before anything is learnt: the weights of an earlier run fit into it."""
+    return _wrap(quantizable(model), keep=False)
+
+
 def refuse_unknown(graph: Graph) -> None:
     """Raises ModelError with all layers that have no place in an int8 graph made by training."""
     unknown = [f"{call.layer.name} ({_called(call)})" for call in graph.calls if not _known(graph, call)]
