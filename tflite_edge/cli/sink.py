@@ -116,7 +116,7 @@ def _bars() -> Iterator[Callable[[Event], None]]:
 def _narrowed(table: Table, width: int) -> Table:
     """The table without as many spare columns as it takes to fit."""
     cells = [table.columns, *table.rows]
-    while table.spare and sum(2 + max(len(row[i].strip()) for row in cells) for i in range(len(table.columns))) > width:
+    while table.spare and sum(3 + max(len(row[i].strip()) for row in cells) for i in range(len(table.columns))) > width:
         gone = table.columns.index(table.spare[-1])
         cells = [[*row[:gone], *row[gone + 1 :]] for row in cells]
         table = Table(cells[0], cells[1:], table.title, table.spare[:-1])

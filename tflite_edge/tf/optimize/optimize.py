@@ -90,7 +90,7 @@ class _Chain:
         shutil.rmtree(backup, ignore_errors=True)
 
     def _reopen(self, step: Step, folder: Path) -> Any:
-        """The step's model from the cache; of trained quantisation only the weights are kept: no file holds quantisers."""
+        """The step's model from the cache. Of trained quantisation that is weights only: no file holds quantisers."""
         import tf_keras
 
         if step.name != "qat":
