@@ -54,7 +54,7 @@ def evaluate(
     """
     from tflite_edge.tf.data.dataset import split
     from tflite_edge.tf.data.packs import write_pack
-    from tflite_edge.tf.data.sources import open_source
+    from tflite_edge.tf.data.sources import open_source, refuse_other_classes
 
     path, target = Path(model), target or Target()
     facts = flatbuffer.inspect(path)
@@ -62,6 +62,8 @@ def evaluate(
     source = data or (made.recipe.data.source if made else "digits")
     listen(Event("load", source))
     pool = open_source(source)
+    if len(facts.outputs[0].shape) == 2:
+        refuse_other_classes(pool, facts.outputs[0].shape[-1], str(path))
     notes = []
     if made and pool.sha256 == made.manifest.source.data_sha256:
         asked = replace(made.recipe.data, source=source, normalize=normalize)

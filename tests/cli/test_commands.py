@@ -181,7 +181,7 @@ def test_init_for_a_file_asks_for_its_data_and_never_takes_the_digits(edge, mode
     from tflite_edge.records.recipe import read_recipe
 
     done = edge("init", model_file, "-o", tmp_path / "f.toml")
-    assert "name your data in it" in done.stdout
+    assert "name your data in it" in " ".join(done.stdout.split())
     assert Path(read_recipe(str(tmp_path / "f.toml")).model.file).samefile(model_file)
     assert "no data called" in edge("convert", tmp_path / "f.toml", "-o", tmp_path / "o", code=3).stderr
 

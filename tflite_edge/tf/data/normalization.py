@@ -76,14 +76,10 @@ def may_be_chance(one: np.ndarray, other: np.ndarray) -> bool:
 def _why(name: str, best: str, close: list[str], right: dict[str, np.ndarray]) -> str:
     shares = ", ".join(f"{other} {right[other].mean():.0%}" for other in sorted(right, key=lambda n: -right[n].sum()))
     where = f"on {len(right[name])} samples outside the test ({shares})"
-    others = " and ".join(other for other in close if other != name)
     if name != best:
-        return (
-            f"within chance of the best {where}, taken as the usual one; if it was {others}, name it with --normalize"
-        )
-    if others:
-        return f"most often right {where}; within chance of it: {others}; if it was that, name it with --normalize"
-    return f"most often right {where}"
+        return f"usual, within chance of the best {where}"
+    others = " and ".join(other for other in close if other != name)
+    return f"most often right {where}" + (f", {others} within chance of it" if others else "")
 
 
 def _warning(right: np.ndarray, labels: np.ndarray) -> str:
@@ -91,7 +87,4 @@ def _warning(right: np.ndarray, labels: np.ndarray) -> str:
     chance = np.bincount(labels).max() / len(labels)
     if right.mean() - chance >= (1 - chance) / 3:
         return ""
-    return (
-        f"; none of them fits well: {right.mean():.0%} right, where the commonest class alone would give {chance:.0%}; "
-        "name it with --normalize"
-    )
+    return f"; none of them fits well (guessing gives {chance:.0%}): name it with --normalize"
