@@ -99,7 +99,7 @@ def test_a_teacher_that_does_not_fit_is_refused(model_file, image_folder, tmp_pa
             [tf_keras.Input((12, 12, 3)), tf_keras.layers.Flatten(), tf_keras.layers.Dense(7, "softmax")]
         )
         wide.save(tmp_path / "teacher.h5")
-    with pytest.raises(DataError, match="4 classes, but .* 7 outputs"):
+    with pytest.raises(DataError, match=r"4 classes, but .* 7 outputs"):
         tflite_edge.convert(recipe(model_file, image_folder, f"distill={tmp_path / 'teacher.h5'}"), tmp_path / "o")
 
 

@@ -35,6 +35,37 @@ epochs = 20
 batch = 32
 learning_rate = 0.02
 augment = 0.5               # strength of turning, zooming and shifting; 0 switches it off
+patience = 0                # stop after so many epochs without a better loss on a held-out tenth; 0 is off
+seed = 7
+
+# What makes it smaller, step after step, in this order; `--optimize channels=0.5,prune=0.5,cluster=16,qat` says it
+# in short. Take what you want out of the comment; a step's own epochs and learning_rate go before [tune]'s.
+#
+#   [[optimize]]
+#   step = "distill"          # learn from a teacher, in this step and all that follow
+#   teacher = "teacher.h5"    # a model file or a zoo name; temperature, alpha, features
+#
+#   [[optimize]]
+#   step = "channels"         # remove filters for real; or macs, parameters, bytes instead of fraction
+#   fraction = 0.5            # importance: l1, l2, batch-norm; rounds
+#
+#   [[optimize]]
+#   step = "prune"            # zeros; pattern: unstructured, "2:4", "1x4"; schedule: polynomial, constant
+#   sparsity = 0.5            # layers = ["conv_*", "Dense"]; ends = true takes the first and last layer too
+#
+#   [[optimize]]
+#   step = "cluster"          # shared values; centroids: kmeans++, linear, density, random; per_channel
+#   clusters = 16
+#
+#   [[optimize]]
+#   step = "qat"              # train with 8-bit weights and activations; what came before is kept
+
+[tune]                      # how each of these steps is trained: as [train]
+epochs = 8
+batch = 32
+learning_rate = 0.002
+augment = 0.5
+patience = 0
 seed = 7
 
 [convert]

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple, Type, Union
 from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.plain import from_plain, nearest
 
-CENTROIDS = ("linear", "density", "random", "kmeans++")  # how cluster centroids start (TF-MOT's own names below)
+CENTROIDS = ("linear", "density", "random", "kmeans++")  # how cluster centroids start
 SCHEDULES = ("polynomial", "constant")
 IMPORTANCES = ("l1", "l2", "batch-norm")
 
