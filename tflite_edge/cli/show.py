@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     source = manifest.source
     counts = ", ".join(f"{count} {name}" for name, count in source.samples.items())
-    keras = "" if source.keras_top1 is None else f"; Keras float top-1 {source.keras_top1:.2%}"
-    yield f"{source.model}: {source.parameters:,} parameters on {source.data} ({counts}){keras}"
+    keras = "" if source.keras_top1 is None else f"; float top-1 {source.keras_top1:.2%}"
+    yield f"{source.model}: {source.parameters:,} parameters; {source.data}: {counts}{keras}"
     yield from (f"{key}: {why}" for key, why in source.why.items())
     yield from (f"note: {note}" for note in source.notes)
     if source.steps:
