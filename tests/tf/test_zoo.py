@@ -62,7 +62,7 @@ def test_imagenet_weights_come_from_keras_s_cache_or_the_error_says_how(tmp_path
 
 @pytest.mark.slow
 def test_augmentation_moves_each_image_by_its_own_amount_and_repeats_with_the_seed():
-    from tflite_edge.tf.models.train import augment
+    from tflite_edge.tf.fit import augment
 
     with quiet():
         import tf_keras
