@@ -63,7 +63,7 @@ def evaluate(
     dataset = split(pool, data, preprocess)
     fed = Preprocess(channels=preprocess.channels) if made and made.variant.baked else preprocess
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
-        pack = write_pack(Path(work) / "test.npz", dataset.test.raw, dataset.test.y)
+        pack = write_pack(Path(work) / "test.npz", dataset.test.raw, dataset.test.y, anomaly=dataset.anomaly)
         listen(Event("score", f"{len(dataset.test)} samples"))
         score = local.score(_job(path, pack, fed, target), deadline_s=target.deadline_s)
     return Evaluation(score, preprocess, why, pool.classes, tuple(dict.fromkeys([*dataset.notes, *pool.notes])))

@@ -16,6 +16,7 @@ from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.verdict import Gates
 
 WEIGHTS = ("train", "imagenet", "random")
+TASKS = ("auto", "anomaly")
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,15 @@ class ModelSource:
 class DataSource:
     """`source`: a name (digits, mnist, fashion_mnist, cifar10, cifar100), an image folder or an .npz.
 
+    task: "auto", what the labels say: integers are classes, floats are targets; or "anomaly": labels
+        are 0 (normal) and 1, and the model answers its own input, the worse the stranger it is.
     normalize: a key of NORMALIZATIONS, or "auto": the zoo model's own, else what the model proves to
         have been trained with. test and calibration: shares of the pool where the source has no split
         of its own. calibration_samples: size of the representative dataset, stratified by class.
     """
 
     source: str = "digits"
+    task: str = "auto"
     normalize: str = "auto"
     fit: str = "stretch"
     test: float = 0.2
@@ -64,6 +68,8 @@ class DataSource:
     seed: int = 7
 
     def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise RecipeError(f"unknown task {self.task!r}", do=nearest(self.task, TASKS))
         if self.normalize not in ("auto", *NORMALIZATIONS):
             raise RecipeError(
                 f"unknown normalize {self.normalize!r}", do=nearest(self.normalize, ("auto", *NORMALIZATIONS))
@@ -153,6 +159,12 @@ class Recipe:
         if self.optimize:
             raise RecipeError(
                 "[[optimize]] steps are not part of this version yet", do="remove the [[optimize]] tables"
+            )
+        if self.data.task == "anomaly" and self.convert.bake:
+            raise RecipeError(
+                "bake and task anomaly do not go together",
+                evidence="the model rebuilds its normalised input, and baked it takes the raw one",
+                do="bake = false",
             )
 
     @property

@@ -31,11 +31,19 @@ def preprocess(pool: Pool, shape: tuple[int, ...], data: DataSource, name: str) 
 
 
 def trials(pool: Pool, shape: tuple[int, ...], data: DataSource) -> dict[str, Preprocess]:
-    """The normalisations to try, by name: the one asked for; "none" for data that are not images; or all that fit."""
+    """The normalisations to try, by name: the one asked for; "none" for data that are not images; or all that fit.
+
+    Raises DataError for images without a normalisation asked for and without classes to find it by.
+    """
     if data.normalize != "auto":
         names = [data.normalize]
     elif not pool.are_images:
         names = ["none"]
+    elif data.task == "anomaly":
+        raise DataError(
+            "nothing tells how the input of an anomaly detector is normalised",
+            do="--normalize " + "|".join(NORMALIZATIONS),
+        )
     else:
         names = [name for name, (mean, _) in NORMALIZATIONS.items() if len(mean) in (1, shape[-1])]
     return {name: preprocess(pool, shape, data, name) for name in names}

@@ -14,13 +14,20 @@ BATCH_NORM_MOMENTUM = 0.9
 
 
 def train(model: Any, data: Dataset, training: Training, listen: Listener) -> None:
-    """Train `model` in place on `data.train`; deterministic for a seed on one machine. Raises DataError."""
+    """Train `model` in place on `data.train`; deterministic for a seed on one machine. Raises DataError.
+
+    A classifier learns its labels, an anomaly detector to answer its own input.
+    """
     import numpy as np
     import tensorflow as tf
     import tf_keras
 
     x, y = data.train.x, data.train.y
-    if data.task != "classification" or y is None:
+    if data.task == "anomaly":
+        y, loss, metric = x, "mean_squared_error", "mean_absolute_error"
+    elif data.task == "classification" and y is not None:
+        loss, metric = "sparse_categorical_crossentropy", "accuracy"
+    else:
         raise DataError(
             f"{data.pool.name} has no class labels to train on", do="give your own trained model with its data"
         )
@@ -32,20 +39,24 @@ def train(model: Any, data: Dataset, training: Training, listen: Listener) -> No
     batches = (
         tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=training.seed).batch(batch, drop_remainder=True)
     )
-    if data.pool.are_images and training.augment:
+    if data.pool.are_images and training.augment and not data.anomaly:
         batches = batches.map(lambda image, label: (augment(image, training.augment), label))
     steps = len(x) // batch * training.epochs
     rate = tf_keras.optimizers.schedules.CosineDecay(
         0.0, steps, warmup_target=training.learning_rate, warmup_steps=max(1, steps // 10)
     )
-    model.compile(tf_keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(tf_keras.optimizers.Adam(rate), loss, metrics=[metric])
     progress = tf_keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: listen(
-            Event("train", f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.1%}", epoch + 1, training.epochs)
-        )
+        on_epoch_end=lambda epoch, logs: listen(Event("train", _progress(logs), epoch + 1, training.epochs))
     )
-    listen(Event("train", f"{len(np.unique(y))} classes, {len(x)} samples", 0, training.epochs))
+    kind = "normal" if data.anomaly else f"{len(np.unique(y))} classes,"
+    listen(Event("train", f"{kind} {len(x)} samples", 0, training.epochs))
     model.fit(batches.prefetch(2), epochs=training.epochs, verbose=0, callbacks=[progress])
+
+
+def _progress(logs: dict[str, float]) -> str:
+    right = f", accuracy {logs['accuracy']:.1%}" if "accuracy" in logs else ""
+    return f"loss {logs['loss']:.3f}{right}"
 
 
 def augment(images: Any, strength: float) -> Any:
