@@ -39,6 +39,14 @@ def test_changes_are_laid_over_the_recipe():
     assert (recipe.convert.io, recipe.data.source, recipe.gates.max_drop) == ("uint8", "digits", 3.0)
 
 
+def test_an_anomaly_detector_is_not_baked():
+    with pytest.raises(RecipeError, match="do not go together"):
+        recipe_for("autoencoder", {"data.task": "anomaly", "convert.bake": True})
+    with pytest.raises(RecipeError, match="unknown task") as caught:
+        recipe_for("autoencoder", {"data.task": "anomalie"})
+    assert caught.value.do == "did you mean 'anomaly'?"
+
+
 def test_only_int8_takes_the_io_type():
     conversions = Convert(("float32", "int8", "int16x8"), io="uint8").conversions()
     assert [conversion.io for conversion in conversions] == ["float32", "uint8", "float32"]
