@@ -69,11 +69,16 @@ def _resnet50(shape: Shape, classes: int, *, weights: str | None, top: bool) -> 
     from tf_keras.applications import ResNet50
 
     model = ResNet50(input_shape=shape, weights=weights, classes=classes, include_top=top)
-    if weights is not None:  # they were trained on blue, green, red; we feed red, green, blue
-        stem = model.get_layer("conv1_conv")
-        kernel, bias = stem.get_weights()
-        stem.set_weights([kernel[:, :, ::-1], bias])
+    if weights is not None:
+        take_rgb(model)
     return model
+
+
+def take_rgb(resnet: Any) -> None:
+    """Turn the first kernel round: Keras's weights were trained on blue, green, red; we feed red, green, blue."""
+    stem = resnet.get_layer("conv1_conv")
+    kernel, bias = stem.get_weights()
+    stem.set_weights([kernel[:, :, ::-1], bias])
 
 
 def _nasnet_mobile(shape: Shape, classes: int, *, weights: str | None, top: bool) -> Any:
