@@ -90,15 +90,14 @@ def test_classifiers_build_for_other_images_widths_and_classes(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet8", "autoencoder"])
-def test_the_seed_decides_the_weights_and_no_two_layers_get_the_same(name):
+def test_a_seed_gives_the_same_weights_again_and_no_two_layers_the_same(name):
     with quiet():
         import tf_keras
     made = []
-    for seed in (1, 1, 2):
+    for seed in (1, 1):
         tf_keras.utils.set_random_seed(seed)
         made.append([w for w in zoo.build(ModelSource(name, weights="random"), 4).get_weights() if w.ndim > 1])
     assert all(np.array_equal(a, b) for a, b in zip(made[0], made[1], strict=True))
-    assert not any(np.array_equal(a, b) for a, b in zip(made[0], made[2], strict=True))
     assert len({weight.tobytes() for weight in made[0]}) == len(made[0])
 
 

@@ -49,9 +49,10 @@ def _mobilenet_v2(shape: Shape, classes: int, *, alpha: float, weights: str | No
 
 
 def _mobilenet_v3(kind: str) -> Callable[..., Any]:
-    """The V3 with hard-swish: it is what the published figures are of, and one int8 operator on both runtimes.
+    """The V3 with hard-swish: the published accuracy is of that one, and both runtimes have it as an int8 operator.
 
-    Its Rescaling is left out: the preprocessing record does that, and an int8 file has two operators less.
+    (A slow one: models/README.md.) Its Rescaling is left out: the preprocessing record does that, and an
+    int8 file has two operators less.
     """
 
     def build(shape: Shape, classes: int, *, alpha: float, weights: str | None, top: bool) -> Any:
