@@ -48,6 +48,12 @@ def test_anomalies_are_for_the_test_alone(own_split):
     assert (parts.test.y == 0).sum() == (150 if own_split else 60)
 
 
+def test_a_mean_in_the_wrong_order_of_colours_is_never_guessed():
+    assert "imagenet-caffe" not in normalization.trials(pool_of([0, 1] * 50), (8, 8, 3), DataSource())
+    asked = normalization.trials(pool_of([0, 1] * 50), (8, 8, 3), DataSource(normalize="imagenet-caffe"))
+    assert asked["imagenet-caffe"].std == (1.0,)
+
+
 def test_what_does_not_say_what_is_normal_is_refused():
     for y in ([0, 1, 2] * 50, [1, 2] * 50):
         with pytest.raises(DataError, match="does not say what is normal"):
