@@ -12,7 +12,6 @@ from tflite_edge.records.recipe import DataSource
 from tflite_edge.tf.data.dataset import Split
 from tflite_edge.tf.data.sources import Pool
 
-
 # Never guessed: files from Keras that subtract this mean want blue first, and red first would look nearly right. The
 # zoo's ResNet50, which is turned round, names it.
 TURNED = "imagenet-caffe"
