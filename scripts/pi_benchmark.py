@@ -9,6 +9,7 @@ one kills the process.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -21,8 +22,16 @@ from typing import Any, Dict, List, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tflite_edge.records.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, DataError, EdgeError, ModelError
-from tflite_edge.records.job import RUNTIMES, SCHEMA, BenchResult, Job, ScoreResult
+from tflite_edge.records.errors import (
+    EXIT_GATE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    DataError,
+    EdgeError,
+    MissingError,
+    ModelError,
+)
+from tflite_edge.records.job import RUNTIMES, SCHEMA, BenchResult, Job, ScoreResult, cores
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.targets import local
@@ -75,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     add("paths", nargs="+", type=Path, metavar="PATH", help="a .tflite file, or a folder of them")
     add("--runtime", choices=("auto", *RUNTIMES), default="auto", help="default: %(default)s")
     add("--threads", type=count, default=1, help="of the interpreter, default: %(default)s")
-    add("--workers", type=count, default=os.cpu_count() or 1, help="to score with, default: all cores")
+    add("--workers", type=count, default=cores(), help="to score with, default: all cores")
     add("--runs", type=count, default=50, help="timed runs at least, default: %(default)s")
     add("--deadline", type=count, default=600, metavar="S", help="seconds per model, default: %(default)s")
     add("--json", type=Path, metavar="FILE", help="write everything measured, raw samples included")
@@ -91,6 +100,8 @@ def count(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     models = find(options.paths)
+    if options.json:
+        write(options.json, {"schema": SCHEMA, "models": []})  # better now than after all the measuring
     facts = board()
     for key, value in facts.items():
         print(f"{key:<10} {value if value is not None else 'not told by this system'}")
@@ -137,7 +148,7 @@ def measure(model: Path, options: argparse.Namespace) -> Row:
             return row
         record = preprocessing(model)
         if record is None:
-            row.notes.append(f"not scored: no {MANIFEST} beside it that tells its preprocessing")
+            row.notes.append(f"not scored: no {MANIFEST} beside it that was made with it")
             return row
         # One thread per interpreter: the workers already keep every core busy.
         job = replace(job, threads=1, workers=options.workers, pack=str(samples), preprocess=record)
@@ -154,12 +165,17 @@ def preprocessing(model: Path) -> Optional[Preprocess]:
         return None
     try:
         told = json.loads(manifest.read_text(encoding="utf-8"))
-        baked = {Path(entry["file"]).name: entry["baked"] for entry in told["models"]}
-        if model.name not in baked:
+        baked = {entry["sha256"]: entry["baked"] for entry in told["models"]}
+        digest = sha256(model)
+        if digest not in baked or told["samples_sha256"] != sha256(model.parent / SAMPLES):
             return None
-        return Preprocess() if baked[model.name] else from_plain(Preprocess, told["preprocess"], "preprocess")
+        return Preprocess() if baked[digest] else from_plain(Preprocess, told["preprocess"], "preprocess")
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise DataError(f"{manifest} is not a manifest of tflite-edge", evidence=repr(error)) from error
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def board() -> Dict[str, Optional[str]]:
@@ -241,8 +257,11 @@ def plain(row: Row) -> Dict[str, Any]:
 def write(path: Path, document: Dict[str, Any]) -> None:
     """The JSON file, whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise MissingError(f"cannot write {path}", evidence=str(error), do="give another file to --json") from error
 
 
 if __name__ == "__main__":

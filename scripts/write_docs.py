@@ -34,7 +34,9 @@ def commands() -> str:
 
 
 def recipe() -> str:
-    example = TEMPLATE.format(file="recipe.toml", source='name = "mobilenet"         # or file = "my_model.h5"')
+    example = TEMPLATE.format(
+        file="recipe.toml", source='name = "mobilenet"         # or file = "my_model.h5"', data='"digits"'
+    )
     about = (
         "What `tflite-edge init` writes. Relative paths in a recipe are relative to the recipe. An unknown key is an\n"
         "error that names the nearest one. An option of `convert` goes over the recipe's value, and the resolved\n"

@@ -23,8 +23,11 @@ from tflite_edge.records.errors import MissingError
 from tflite_edge.records.manifest import Manifest, Provenance, Variant
 from tflite_edge.records.plain import to_plain
 from tflite_edge.records.preprocess import Preprocess
-from tflite_edge.records.recipe import Recipe
+from tflite_edge.records.recipe import NAMED_DATA, Recipe
 from tflite_edge.records.verdict import worst
+
+MANIFEST = "manifest.json"
+CACHE_ADVICE = "set TFLITE_EDGE_CACHE to a folder that can be written"
 
 
 def sha256(path: Path) -> str:
@@ -46,20 +49,21 @@ def key_of(*parts: Any) -> str:
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def _disk_errors(path: Path, elsewhere: str = "choose another output folder with -o") -> Iterator[None]:
     """Name what the disk refused: a full disk and a read-only folder are the user's to mend."""
     try:
         yield
     except OSError as error:
+        space = "free some space, then run again: finished steps are kept"
         reasons = {
-            errno.ENOSPC: ("no space left on the disk", "free some space, then run again: finished steps are kept"),
-            errno.EDQUOT: ("the disk quota is used up", "free some space, then run again: finished steps are kept"),
-            errno.EROFS: ("the file system is read-only", "choose another output folder with -o"),
-            errno.EACCES: ("permission denied", "choose another output folder with -o"),
-            errno.EPERM: ("permission denied", "choose another output folder with -o"),
-            errno.ENOENT: ("the folder cannot be made there", "choose another output folder with -o"),
-            errno.ENOTDIR: ("a file is in the way of the folder", "choose another output folder with -o"),
-            errno.EEXIST: ("a file is in the way of the folder", "choose another output folder with -o"),
+            errno.ENOSPC: ("no space left on the disk", space),
+            errno.EDQUOT: ("the disk quota is used up", space),
+            errno.EROFS: ("the file system is read-only", elsewhere),
+            errno.EACCES: ("permission denied", elsewhere),
+            errno.EPERM: ("permission denied", elsewhere),
+            errno.ENOENT: ("the folder cannot be made there", elsewhere),
+            errno.ENOTDIR: ("a file is in the way of the folder", elsewhere),
+            errno.EEXIST: ("a file is in the way of the folder", elsewhere),
         }
         if error.errno not in reasons:
             raise
@@ -100,28 +104,46 @@ def cached(step: str, key: str, make: Callable[[Path], None]) -> Path:
     from filelock import FileLock
 
     home = cache_folder() / step
-    with _disk_errors(home):
+    final = home / key
+    with _disk_errors(home, CACHE_ADVICE):
         home.mkdir(parents=True, exist_ok=True)
-        final = home / key
         if final.is_dir():
             return final
-        with FileLock(f"{final}.lock"):
-            if final.is_dir():
-                return final
-            for stale in home.glob(f"{key}.tmp*"):  # left by a killed run; the lock proves nobody uses it
-                shutil.rmtree(stale, ignore_errors=True)
-            temporary = Path(tempfile.mkdtemp(dir=home, prefix=f"{key}.tmp"))
-            try:
-                make(temporary)
-                temporary.rename(final)
-            except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
-                raise
+        lock = FileLock(f"{final}.lock")
+        lock.acquire()
+    try:
+        if final.is_dir():
             return final
+        for stale in home.glob(f"{key}.tmp*"):  # left by a killed run; the lock proves nobody uses it
+            shutil.rmtree(stale, ignore_errors=True)
+        with _disk_errors(home, CACHE_ADVICE):
+            temporary = Path(tempfile.mkdtemp(dir=home, prefix=f"{key}.tmp"))
+        try:
+            make(temporary)
+            with _disk_errors(home, CACHE_ADVICE):
+                _flush(temporary)
+                temporary.rename(final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return final
+    finally:
+        lock.release()
+
+
+def _flush(folder: Path) -> None:
+    """Bring the files to the disk before the folder gets its name: a power cut must not leave empty ones."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
 
 
 class Artifact:
-    """An output folder with its manifest, which is rewritten after every variant and so is always true."""
+    """An output folder with its manifest, which is rewritten after every variant and so is always true.
+
+    What an earlier run left stays as it is until the first variant of this one is ready; then it goes.
+    """
 
     def __init__(self, folder: Path, recipe: Recipe, argv: Sequence[str]) -> None:
         """Make the folder and prove, before any work is done, that it can be written. Raises MissingError."""
@@ -129,9 +151,10 @@ class Artifact:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as probe:
                 probe.write(b"x")
-        self.folder, self._recipe, self._argv = folder, recipe, list(argv)
+        self.folder, self._recipe, self._argv = folder, _portable(recipe, folder), list(argv)
         self._models: list[Variant] = []
         self._seconds: dict[str, float] = {}
+        self._published = False
 
     @contextlib.contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -140,26 +163,48 @@ class Artifact:
         yield
         self._seconds[step] = round(self._seconds.get(step, 0.0) + time.perf_counter() - start, 3)
 
-    def describe(self, source: Provenance, preprocess: Preprocess) -> None:
-        """Where everything that follows comes from; writes `labels.txt`."""
-        self._source, self._preprocess = source, preprocess
-        write(self.folder / "labels.txt", "".join(f"{label}\n" for label in source.labels))
+    def describe(self, source: Provenance, preprocess: Preprocess, samples: Path) -> None:
+        """Where everything that follows comes from; `samples` is published as samples.npz."""
+        self._source, self._preprocess, self._samples = source, preprocess, samples.read_bytes()
 
-    def add(self, variant: Variant, made: Path | None) -> None:
+    def add(self, variant: Variant, made: Path) -> None:
         """Publish a variant's file under `variant.file`, and the manifest that lists it."""
-        if made:
-            taken = {other.file for other in self._models}
-            if variant.file in taken:  # asked for two schemes, got one: both files stay, and both say so
-                variant = replace(variant, file=variant.file.replace(".tflite", f"-asked-{variant.mode}.tflite"))
-            write(self.folder / variant.file, made.read_bytes())
+        taken = {other.file for other in self._models}
+        if variant.file in taken:  # asked for two schemes, got one: both files stay, and both say so
+            variant = replace(variant, file=variant.file.replace(".tflite", f"-asked-{variant.mode}.tflite"))
+        if not self._published:
+            self._replace_earlier()
+        write(self.folder / variant.file, made.read_bytes())
+        self.note(variant)
+
+    def note(self, variant: Variant) -> None:
+        """List a variant that has no file: the manifest says why."""
         self._models.append(variant)
-        self._write_manifest(complete=False)
+        if self._published:
+            self._write(self._manifest(complete=False))
 
     def finish(self) -> Manifest:
-        return self._write_manifest(complete=True)
+        """The complete manifest. Where nothing was made, an earlier result is left alone."""
+        manifest = self._manifest(complete=True)
+        if self._published or not _earlier_files(self.folder):
+            self._write(manifest)
+        return manifest
 
-    def _write_manifest(self, *, complete: bool) -> Manifest:
-        manifest = Manifest(
+    def _replace_earlier(self) -> None:
+        """From here on the folder is this run's: an incomplete manifest first, then the rest."""
+        stale = _earlier_files(self.folder)
+        self._write(self._manifest(complete=False))
+        for path in stale:
+            path.unlink(missing_ok=True)
+        write(self.folder / "samples.npz", self._samples)
+        write(self.folder / "labels.txt", "".join(f"{label}\n" for label in self._source.labels))
+        self._published = True
+
+    def _write(self, manifest: Manifest) -> None:
+        write(self.folder / MANIFEST, json.dumps(to_plain(manifest), indent=1) + "\n")
+
+    def _manifest(self, *, complete: bool) -> Manifest:
+        return Manifest(
             name=self._recipe.name,
             tool={"name": "tflite-edge", "version": __version__},
             versions=versions(),
@@ -169,13 +214,36 @@ class Artifact:
             recipe=self._recipe,
             preprocess=self._preprocess,
             source=self._source,
-            models=self._models,
+            samples_sha256=hashlib.sha256(self._samples).hexdigest(),
+            models=list(self._models),
             verdict=worst(variant.verdict for variant in self._models),
             complete=complete,
             seconds=self._seconds,
         )
-        write(self.folder / "manifest.json", json.dumps(to_plain(manifest), indent=1) + "\n")
-        return manifest
+
+
+def _portable(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with its paths relative to `folder`, where its manifest will lie: both may move together."""
+
+    def relative(path: str) -> str:
+        return f"./{os.path.relpath(path, folder)}"
+
+    model, data = recipe.model, recipe.data
+    if model.file:
+        model = replace(model, file=relative(model.file))
+    if data.source not in NAMED_DATA:
+        data = replace(data, source=relative(data.source))
+    return replace(recipe, model=model, data=data)
+
+
+def _earlier_files(folder: Path) -> list[Path]:
+    """The models that the manifest in `folder` lists, as far as they are there."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_text())["models"]
+        names = [str(model["file"]) for model in listed]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [folder / name for name in names if name == Path(name).name and (folder / name).is_file()]
 
 
 def versions() -> dict[str, str]:

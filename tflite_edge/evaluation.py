@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tflite_edge import flatbuffer
+from tflite_edge.artifact import MANIFEST
 from tflite_edge.records.errors import EdgeError
 from tflite_edge.records.event import Event, Listener, silent
-from tflite_edge.records.job import Job, ScoreResult
+from tflite_edge.records.job import Job, ScoreResult, cores
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import Preprocess
-from tflite_edge.records.recipe import DataSource, Target
+from tflite_edge.records.recipe import DataSource, Recipe, Target, read_recipe
 from tflite_edge.targets import local
 
 if TYPE_CHECKING:
@@ -39,63 +39,75 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | Path, data: DataSource | None = None, *, target: Target | None = None, listen: Listener = silent
+    model: str | Path,
+    data: str = "",
+    *,
+    task: str = "auto",
+    normalize: str = "auto",
+    target: Target | None = None,
+    listen: Listener = silent,
 ) -> Evaluation:
-    """Score `model` on the test samples of `data`, which `convert` did not train or calibrate with.
+    """Score `model` on the test samples of `data`, by default of what it was made with, or of the digits.
 
-    A manifest beside the model tells the preprocessing and the split; without one, and with normalize
-    "auto", the normalisation is chosen on the calibration samples. Raises EdgeError.
+    Of the data that the manifest beside the model names, however they are spelt, it takes the samples that
+    `convert` did not train or calibrate with, and the same preprocessing. task "auto" is what the manifest says;
+    without a manifest and with normalize "auto" the normalisation is chosen on the other samples. Raises EdgeError.
     """
     from tflite_edge.tf.data.dataset import split
     from tflite_edge.tf.data.packs import write_pack
-    from tflite_edge.tf.data.sources import open_source
+    from tflite_edge.tf.data.sources import open_source, refuse_other_classes
 
     path, target = Path(model), target or Target()
     facts = flatbuffer.inspect(path)
     made = _made(path, facts.file.sha256)
-    data = _same_split(data, made)
-    listen(Event("load", data.source))
-    pool = open_source(data.source)
-    if made and data.normalize == "auto":
+    source = data or (made.recipe.data.source if made else "digits")
+    if made and task == "auto":
+        task = made.recipe.data.task
+    listen(Event("load", source))
+    pool = open_source(source)
+    if len(facts.outputs[0].shape) == 2 and task != "anomaly":
+        refuse_other_classes(pool, facts.outputs[0].shape[-1], str(path))
+    notes = []
+    if made and pool.sha256 == made.manifest.source.data_sha256:
+        asked = replace(made.recipe.data, source=source, task=task, normalize=normalize)
+    else:
+        asked = DataSource(source, task, normalize)
+        if made:
+            notes.append(f"not the data this model was made with: {asked.test:.0%} of it are scored")
+    if made and normalize == "auto":
         preprocess, why = made.manifest.preprocess, "the manifest beside the model says so"
     else:
-        preprocess, why = _choose(facts, pool, data, path, target)
-    dataset = split(pool, data, preprocess)
+        preprocess, why = _choose(facts, pool, asked, path, target)
+    dataset = split(pool, asked, preprocess)
     fed = Preprocess(channels=preprocess.channels) if made and made.variant.baked else preprocess
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         pack = write_pack(Path(work) / "test.npz", dataset.test.raw, dataset.test.y, anomaly=dataset.anomaly)
         listen(Event("score", f"{len(dataset.test)} samples"))
         score = local.score(_job(path, pack, fed, target), deadline_s=target.deadline_s)
-    return Evaluation(score, preprocess, why, pool.classes, tuple(dict.fromkeys([*dataset.notes, *pool.notes])))
+    return Evaluation(score, preprocess, why, pool.classes, tuple(dict.fromkeys([*notes, *dataset.notes, *pool.notes])))
 
 
 @dataclass(frozen=True)
 class _Made:
+    """The manifest beside a model, its recipe with the paths as they are from here, and this model's entry."""
+
     manifest: Manifest
+    recipe: Recipe
     variant: Variant
 
 
 def _made(path: Path, digest: str) -> _Made | None:
-    """The manifest beside the model and this model's entry in it; None when there is none of these bytes."""
-    beside = path.parent / "manifest.json"
+    """None when there is no manifest, or none of these bytes."""
+    beside = path.parent / MANIFEST
     if not beside.is_file():
         return None
     try:
         manifest = from_plain(Manifest, json.loads(beside.read_text()))
+        recipe = read_recipe(str(beside))
     except (OSError, ValueError, EdgeError):
         return None  # somebody else's manifest.json, or another version's
     matching = [variant for variant in manifest.models if variant.sha256 == digest]
-    return _Made(manifest, matching[0]) if matching else None
-
-
-def _same_split(data: DataSource | None, made: _Made | None) -> DataSource:
-    """The data as asked for; split as in the manifest when they are the same data."""
-    if made is None:
-        return data or DataSource()
-    recorded = made.manifest.recipe.data
-    if data is None or data == replace(DataSource(), source=recorded.source):
-        return replace(recorded, normalize="auto")
-    return data
+    return _Made(manifest, recipe, matching[0]) if matching else None
 
 
 def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Target) -> tuple[Preprocess, str]:
@@ -132,7 +144,7 @@ def _job(path: Path, pack: Path, preprocess: Preprocess, target: Target) -> Job:
         str(path),
         target.runtime,
         target.threads,
-        workers=os.cpu_count() or 1,
+        workers=cores(),
         pack=str(pack),
         preprocess=preprocess,
     )

@@ -1,24 +1,27 @@
-"""The story: load -> (optimise) -> convert -> inspect -> run on the target -> judge -> publish."""
+"""The story: load -> optimise -> convert -> inspect -> run on the target -> judge -> publish."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tflite_edge import flatbuffer
 from tflite_edge.artifact import Artifact
 from tflite_edge.records.conversion import Conversion
 from tflite_edge.records.errors import ModelError, TargetError
 from tflite_edge.records.event import Event, Listener, silent
-from tflite_edge.records.job import Job
+from tflite_edge.records.job import Job, cores
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.verdict import FAILED, Finding, drop_of, judge, verdict_of
 from tflite_edge.targets import local
+
+if TYPE_CHECKING:
+    from tflite_edge.tf.source import Packs
 
 
 def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv: Sequence[str] = ()) -> Manifest:
@@ -28,6 +31,7 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     on. Raises EdgeError when nothing can be done at all. Killed and run again, finished steps are found.
     """
     from tflite_edge.tf.convert.variants import Variants
+    from tflite_edge.tf.optimize.optimize import optimize
     from tflite_edge.tf.source import open_model, refuse_unknown
 
     refuse_unknown(recipe.model)
@@ -35,40 +39,43 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     artifact = Artifact(out, recipe, argv)
     with artifact.timed("load"):
         source = open_model(recipe, listen)
-        artifact.describe(source.provenance(), source.data.preprocess)
+    with artifact.timed("optimize"):
+        source = optimize(source, recipe, listen)
     with Variants(source) as variants, tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
-        pack = source.write_pack(Path(work) / "test.npz")
-        source.write_pack(out / "samples.npz", most=200)
-        conversions = recipe.convert.conversions()
+        samples = source.write_pack(Path(work) / "samples.npz", most=200)
+        artifact.describe(source.provenance(), source.data.preprocess, samples)
+        conversions = recipe.convert.conversions(original=bool(source.steps))
         for number, conversion in enumerate(conversions):
-            listen(Event("convert", conversion.mode, number, len(conversions)))
-            made = None
+            listen(Event("convert", conversion.label, number, len(conversions)))
             try:
-                with artifact.timed(f"convert {conversion.mode}"):
+                with artifact.timed(f"convert {conversion.label}"):
                     made = variants.make(conversion)
-                with artifact.timed(f"prove {conversion.mode}"):
-                    variant = prove(made, conversion, pack, source.data.preprocess, recipe)
+                with artifact.timed(f"prove {conversion.label}"):
+                    packs = source.write_packs(Path(work), conversion)
+                    variant = prove(made, conversion, packs, source.data.preprocess, recipe)
             except (ModelError, TargetError) as error:
-                variant = failed(conversion, error)
-                listen(Event("convert", f"{conversion.mode}: {error}", warning=True))
-            artifact.add(variant, made)
+                artifact.note(failed(conversion, error))
+                listen(Event("convert", f"{conversion.label}: {error}", warning=True))
+            else:
+                artifact.add(variant, made)
         listen(Event("convert", "done", len(conversions), len(conversions)))
     return artifact.finish()
 
 
-def prove(made: Path, conversion: Conversion, pack: Path, preprocess: Preprocess, recipe: Recipe) -> Variant:
+def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preprocess, recipe: Recipe) -> Variant:
     """Read the bytes back, run them on the target's runtime, and hold both against what was asked."""
     facts = flatbuffer.inspect(made)
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
-    job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(pack), preprocess=fed)
-    score = local.score(replace(job, workers=os.cpu_count() or 1), deadline_s=recipe.target.deadline_s)
-    bench = local.bench(replace(job, verb="bench"), deadline_s=recipe.target.deadline_s)
+    job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(packs.test), preprocess=fed)
+    score = local.score(replace(job, workers=cores()), deadline_s=recipe.target.deadline_s)
+    bench = local.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
     findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
+    suffix = facts.compression.suffix if facts.compression else ""
     drop, drop_ci = drop_of(score)
     return Variant(
         mode=conversion.mode,
-        file=f"{recipe.name}-{facts.scheme}.tflite",
-        scheme=facts.scheme,
+        file=f"{recipe.name}-{conversion.prefix}{facts.scheme}{suffix}.tflite",
+        scheme=f"{conversion.prefix}{facts.scheme}{suffix}",
         baked=conversion.bake,
         sha256=facts.file.sha256,
         bytes=facts.file.size_bytes,
@@ -77,6 +84,7 @@ def prove(made: Path, conversion: Conversion, pack: Path, preprocess: Preprocess
         findings=findings,
         drop=drop,
         drop_ci=drop_ci,
+        compression=facts.compression,
         score=score,
         bench=bench,
     )
@@ -85,4 +93,6 @@ def prove(made: Path, conversion: Conversion, pack: Path, preprocess: Preprocess
 def failed(conversion: Conversion, error: ModelError | TargetError) -> Variant:
     """What is known of a variant that could not be made or run: why."""
     finding = Finding(error.what, error.evidence, error.do, fatal=True, exit_code=error.exit_code)
-    return Variant(conversion.mode, "", conversion.scheme, conversion.bake, "", 0, 0, FAILED, [finding])
+    return Variant(
+        conversion.mode, "", conversion.prefix + conversion.scheme, conversion.bake, "", 0, 0, FAILED, [finding]
+    )

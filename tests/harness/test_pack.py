@@ -18,7 +18,7 @@ def test_all_three_arrays_or_only_x(tmp_path):
     pack = load_pack(save(tmp_path / "a.npz", x=X, y=np.arange(3), reference=np.zeros((3, 10), np.float32)))
     assert pack.x.shape == (3, 2, 2, 1)
     assert pack.y.tolist() == [0, 1, 2]
-    assert load_pack(save(tmp_path / "b.npz", x=X))[1:] == (None, None, False)
+    assert load_pack(save(tmp_path / "b.npz", x=X))[1:] == (None, None, None, False)
     assert load_pack(save(tmp_path / "c.npz", x=X, task="anomaly")).anomaly
 
 
@@ -47,6 +47,20 @@ def test_files_that_are_no_packs_are_refused(tmp_path, content):
         load_pack(str(path))
     with pytest.raises(DataError, match="not a pack"):
         load_pack(str(tmp_path / "none.npz"))
+
+
+def test_packs_with_changed_bytes_are_refused(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", x=np.arange(4000, dtype=np.uint8).reshape(1000, 2, 2))
+    whole = (tmp_path / "a.npz").read_bytes()
+    start = 30 + len("x.npy") + int.from_bytes(whole[28:30], "little")  # past the entry's name and extra field
+    reserved = whole[:start] + b"\xff" + whole[start + 1 :]  # block type 3: zlib.error
+    entry = whole.index(b"PK\x01\x02")
+    unknown_method = whole[: entry + 10] + b"\x63" + whole[entry + 11 :]  # compression method 99: NotImplementedError
+    encrypted = whole[: entry + 8] + b"\x01" + whole[entry + 9 :]  # general purpose bit 0: RuntimeError
+    for content in (reserved, unknown_method, encrypted):
+        (tmp_path / "b.npz").write_bytes(content)
+        with pytest.raises(DataError, match="not a pack"):
+            load_pack(str(tmp_path / "b.npz"))
 
 
 def test_the_shapes_of_both_sides_are_named():

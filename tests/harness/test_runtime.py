@@ -57,6 +57,7 @@ def test_no_runtime_at_all_names_both(installed):
     with pytest.raises(MissingError, match="no TFLite runtime can be imported") as caught:
         runtime.choose("auto")
     assert "pip install ai-edge-litert" in caught.value.do
+    assert "Python 3.9 or later" in caught.value.do  # 2.1.0 has wheels for 3.9, aarch64 as well
     assert "tflite-runtime: " in caught.value.evidence
 
 

@@ -1,5 +1,7 @@
 """Scoring numbers against ones worked out by hand or by the plainest NumPy."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -16,6 +18,14 @@ REFERENCE = np.array([[8, 1, 0], [0, 5, 1], [1, 3, 2], [3, 0, 5]], np.float32)
 LABELS = np.array([0, 1, 2, 2])
 
 
+def relative_error(outputs, reference):
+    """Root mean square difference over the standard deviation, the long way."""
+    flat = reference.ravel().tolist()
+    mean = sum(flat) / len(flat)
+    squares = sum((a - b) ** 2 for a, b in zip(outputs.ravel().tolist(), flat, strict=True))
+    return (squares / sum((b - mean) ** 2 for b in flat)) ** 0.5
+
+
 def test_classification_by_hand():
     assert compare(OUTPUTS, LABELS, REFERENCE) == {
         "task": "classification",
@@ -27,17 +37,21 @@ def test_classification_by_hand():
         "lost": 1,
         "agreement": 0.5,
         "max_difference": 2.0,
+        "relative_error": pytest.approx(relative_error(OUTPUTS, REFERENCE)),
     }
 
 
 def test_without_labels_only_the_agreement():
-    assert compare(OUTPUTS, None, REFERENCE) == {"task": "agreement", "agreement": 0.5, "max_difference": 2.0}
+    found = compare(OUTPUTS, None, REFERENCE)
+    assert found.pop("relative_error") == pytest.approx(relative_error(OUTPUTS, REFERENCE))
+    assert found == {"task": "agreement", "agreement": 0.5, "max_difference": 2.0}
     assert compare(OUTPUTS, None, None) == {"task": "agreement"}
 
 
 def test_regression_by_hand():
     outputs, reference = np.array([[1.0], [2.0]], np.float32), np.array([[1.5], [4.0]], np.float32)
     found = compare(outputs, np.array([0.0, 4.0], np.float32), reference)
+    assert found.pop("relative_error") == pytest.approx((4.25 / 2) ** 0.5 / 1.25)
     assert found == {"task": "regression", "mae": 1.5, "reference_mae": 0.75, "max_difference": 2.0}
 
 
@@ -100,6 +114,13 @@ def test_top1_and_top5_of_tied_int8_scores(seed):
 def test_what_cannot_be_compared_is_refused(outputs, labels, reference, says):
     with pytest.raises(DataError, match=says):
         compare(outputs, labels, reference)
+
+
+def test_cores_are_those_this_process_may_use():
+    count = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    count += "from tflite_edge.records.job import cores; print(cores())"
+    done = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

@@ -48,7 +48,7 @@ def test_an_unknown_key_names_the_nearest():
         ({"model": {"name": "mobilenet"}, "data": {"calibration_samples": 0}}, "at least 1"),
         ({"model": {"name": "mobilenet"}, "data": {"test": 0.9, "calibration": 0.2}}, "shares"),
         ({"model": {"name": "mobilenet"}, "target": {"runtime": "tflite"}}, "unknown runtime"),
-        ({"model": {"name": "mobilenet"}, "optimize": [{"step": "prune"}]}, "not part of this version"),
+        ({"model": {"name": "mobilenet"}, "optimize": [{"step": "prun"}]}, "has no known step"),
     ],
 )
 def test_impossible_recipes_are_refused_with_the_reason(table, message):

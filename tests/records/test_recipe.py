@@ -1,7 +1,7 @@
 import pytest
 
-from tflite_edge.records.errors import RecipeError
-from tflite_edge.records.recipe import Convert, read_recipe, recipe_for
+from tflite_edge.records.errors import RecipeError, UsageError
+from tflite_edge.records.recipe import NAMED_DATA, Convert, read_recipe, recipe_for
 
 
 def test_paths_in_a_recipe_are_relative_to_it(tmp_path):
@@ -11,6 +11,23 @@ def test_paths_in_a_recipe_are_relative_to_it(tmp_path):
     assert recipe.model.file == str(tmp_path / "my.h5")
     assert recipe.data.source == str(tmp_path / "photos")
     assert recipe.name == "my"
+
+
+def test_data_without_a_slash_are_beside_the_recipe_too(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere" / "images").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "r.toml").write_text('[model]\nname = "mobilenet"\n[data]\nsource = "images"\n')
+    assert read_recipe(str(tmp_path / "r.toml")).data.source == str(tmp_path / "images")
+    (tmp_path / "images").rmdir()
+    assert read_recipe(str(tmp_path / "r.toml")).data.source == str(tmp_path / "images")
+
+
+@pytest.mark.parametrize("name", NAMED_DATA)
+def test_named_data_are_no_paths(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / "r.toml").write_text(f'[model]\nname = "mobilenet"\n[data]\nsource = "{name}"\n')
+    assert read_recipe(str(tmp_path / "r.toml")).data.source == name
 
 
 @pytest.mark.parametrize("text", ["[model", "\xff", "model = 1 2"])
@@ -39,10 +56,14 @@ def test_changes_are_laid_over_the_recipe():
     assert (recipe.convert.io, recipe.data.source, recipe.gates.max_drop) == ("uint8", "digits", 3.0)
 
 
-def test_an_anomaly_detector_is_not_baked():
-    with pytest.raises(RecipeError, match="do not go together"):
+def test_an_anomaly_detector_is_neither_baked_nor_optimised(tmp_path):
+    with pytest.raises(UsageError, match="bake and task anomaly do not go together"):
         recipe_for("autoencoder", {"data.task": "anomaly", "convert.bake": True})
-    with pytest.raises(RecipeError, match="unknown task") as caught:
+    path = tmp_path / "r.toml"
+    path.write_text('[model]\nname = "autoencoder"\n[data]\ntask = "anomaly"\n[[optimize]]\nstep = "prune"\n')
+    with pytest.raises(RecipeError, match="steps and task anomaly do not go together"):
+        read_recipe(str(path))
+    with pytest.raises(UsageError, match="unknown task") as caught:
         recipe_for("autoencoder", {"data.task": "anomalie"})
     assert caught.value.do == "did you mean 'anomaly'?"
 

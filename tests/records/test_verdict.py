@@ -27,8 +27,22 @@ def test_drop_is_the_difference_of_accuracies(pairs):
     new, old = np.array(pairs).T
     drop, half = drop_points(int((new & ~old).sum()), int((old & ~new).sum()), len(pairs))
     assert drop == pytest.approx(100 * (old.mean() - new.mean()))
-    # The Wald interval for paired proportions is 1.96 standard errors of the mean of the differences.
-    assert half == pytest.approx(196 * np.std(old.astype(int) - new.astype(int)) / len(pairs) ** 0.5, abs=1e-9)
+    # Agresti and Min: 1.96 standard errors with half an image more in each of the four cells of the table.
+    lost, gained, n = (old & ~new).sum() + 0.5, (new & ~old).sum() + 0.5, len(pairs) + 2
+    differences = np.repeat([1.0, -1.0, 0.0], 2)
+    weights = np.array([lost, 0, gained, 0, n - lost - gained, 0])
+    assert half == pytest.approx(196 * np.sqrt(np.cov(differences, aweights=weights, ddof=0) / n), abs=1e-9)
+
+
+def test_no_difference_on_few_images_is_not_certainty():
+    assert drop_points(0, 0, 10)[1] > 10
+    assert drop_points(0, 0, 10_000)[1] < 0.05
+
+
+def test_outputs_without_classes_are_held_against_their_spread():
+    score = replace(SCORE, task="agreement", agreement=None, relative_error=0.5)
+    assert "differ from Keras by 50% of their spread" in judge("int8", score, Gates())[0].what
+    assert judge("int8", replace(score, relative_error=0.1), Gates()) == ()
 
 
 def test_a_drop_beyond_the_gate_degrades():

@@ -1,6 +1,8 @@
 """The real harness with the real runtimes, in child processes."""
 
 import importlib.util
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -94,6 +96,27 @@ def test_two_workers_answer_as_one_does(models, pack, tmp_path):
     assert second.workers == 2
     assert one.read_bytes() == two.read_bytes()
     assert (first.top1, first.confusion, first.max_difference) == (second.top1, second.confusion, second.max_difference)
+
+
+# Every interpreter is the real one; only the threads it is opened with are told.
+TOLD = """
+import sys
+from tflite_edge.harness import score
+from tflite_edge.records.job import Job
+real = score.open_interpreter
+def telling(path, chosen, threads):
+    print("threads", threads)
+    return real(path, chosen, threads)
+score.open_interpreter = telling
+score.score(Job("score", sys.argv[1], threads=4, workers=int(sys.argv[3]), pack=sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(1, ["4"]), (3, ["1", "1", "1"])])
+def test_of_several_workers_each_has_one_thread(models, pack, workers, threads):
+    command = [sys.executable, "-c", TOLD, models / "dense.tflite", pack, str(workers)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.replace("threads", "").split() == threads
 
 
 def test_an_unknown_operator_version_is_named(models, runtime):

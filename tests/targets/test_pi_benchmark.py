@@ -11,6 +11,7 @@ import pytest
 
 import tflite_edge
 from tests.harness import tiny
+from tflite_edge.artifact import sha256
 
 ROOT = Path(tflite_edge.__file__).parent.parent
 SCRIPT = ROOT / "scripts" / "pi_benchmark.py"
@@ -33,8 +34,12 @@ def build(tmp_path):
 
 
 def write_manifest(folder, **changes):
-    models = [{"file": path.name, "baked": False} for path in folder.glob("*.tflite")]
-    manifest = {"preprocess": {"size": None, "channels": 3, "mean": [0.0], "std": [255.0]}, "models": models}
+    models = [{"file": path.name, "sha256": sha256(path), "baked": False} for path in folder.glob("*.tflite")]
+    manifest = {
+        "preprocess": {"size": None, "channels": 3, "mean": [0.0], "std": [255.0]},
+        "models": models,
+        "samples_sha256": sha256(folder / "samples.npz"),
+    }
     (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))
 
 
@@ -67,10 +72,26 @@ def test_one_broken_model_does_not_stop_the_others(build, tmp_path):
 
 
 def test_a_baked_model_gets_raw_values(build):
-    write_manifest(build, models=[{"file": "tiny-float.tflite", "baked": True}])
+    write_manifest(build, models=[{"file": "x", "sha256": sha256(build / "tiny-float.tflite"), "baked": True}])
     done = start(build / "tiny-float.tflite", "--runs", 5)
     assert done.returncode == 0, done.stderr
     assert "75.00%" in done.stdout
+
+
+def test_a_model_or_samples_of_another_run_are_not_scored(build):
+    (build / "tiny-float.tflite").write_bytes(tiny.unary())
+    np.savez(build / "other.npz", x=np.zeros((2, 4), np.uint8))
+    done = start(build / "tiny-float.tflite", "--runs", 5)
+    assert "not scored: no manifest.json beside it that was made with it" in done.stdout
+    (build / "other.npz").replace(build / "samples.npz")
+    assert "not scored" in start(build / "tiny-static-wi8ai8.tflite", "--runs", 5).stdout
+
+
+def test_a_place_that_cannot_be_written_is_said_before_measuring(build):
+    done = start(build, "--json", build / "none" / "x.json")
+    assert done.returncode == 4
+    assert "cannot write" in done.stderr
+    assert "measuring" not in done.stderr
 
 
 def test_without_samples_or_manifest_it_says_why_there_is_no_score(build):

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tflite_edge.records.errors import DataError, MissingError
 from tflite_edge.records.preprocess import Preprocess
-from tflite_edge.records.recipe import DataSource
+from tflite_edge.records.recipe import NAMED_DATA, DataSource, recipe_for
 from tflite_edge.tf.data import normalization
-from tflite_edge.tf.data.dataset import split
-from tflite_edge.tf.data.sources import Pool, open_source
+from tflite_edge.tf.data.dataset import Split, split
+from tflite_edge.tf.data.sources import SOURCES, Pool, open_source, refuse_other_classes
+from tflite_edge.tf.source import open_model
 
 SMALL = Preprocess((8, 8), 1)
 
@@ -108,6 +110,95 @@ def test_a_folder_with_its_own_train_and_test(tmp_path, image_folder):
     pool = open_source(str(tmp_path))
     assert pool.classes == ("a-zero", "b-one", "c-two", "d-three")
     assert (pool.fixed == "test").sum() == 160
+    assert any("no test folder: val is the test" in note for note in pool.notes)
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "val", "test"), ("Training", "VALID", "Testing"), ("train", "validation", "test")]
+)
+def test_validation_is_to_calibrate_and_train_with_where_there_is_a_test(tmp_path, image_folder, names):
+    for part in names:
+        (tmp_path / part).symlink_to(image_folder)
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    pool = open_source(str(tmp_path))
+    assert pool.classes == ("a-zero", "b-one", "c-two", "d-three")
+    of = {name: {i for i, p in enumerate(pool.samples) if p.relative_to(tmp_path).parts[0] == name} for name in names}
+    data = split(pool, DataSource(), SMALL)
+    assert set(data.test.wanted.tolist()) == of[names[2]]
+    assert set(data.train.wanted.tolist()) | set(data.calibration.wanted.tolist()) == of[names[0]] | of[names[1]]
+
+
+@pytest.mark.parametrize("only", ["train", "test"])
+def test_a_single_split_is_split_anew(tmp_path, image_folder, only):
+    (tmp_path / only).symlink_to(image_folder)
+    pool = open_source(str(tmp_path))
+    assert (pool.classes, pool.fixed) == (("a-zero", "b-one", "c-two", "d-three"), None)
+    assert any("split anew" in note for note in pool.notes)
+
+
+def folders(root, *paths):
+    """Folders with one small image each."""
+    for path in paths:
+        (root / path).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(root / path / "x.png")
+
+
+def test_splits_with_different_classes_are_refused(tmp_path):
+    folders(tmp_path, "train/a", "train/b", "val/a", "val/b", "test/a", "test/c")
+    with pytest.raises(DataError, match="different classes") as caught:
+        open_source(str(tmp_path))
+    assert "test has no folder for b" in caught.value.evidence
+    assert "train has no folder for c" in caught.value.evidence
+    assert "val has no folder for c" in caught.value.evidence
+
+
+def test_splits_beside_other_folders_are_refused_but_a_class_may_be_called_train(tmp_path):
+    folders(tmp_path, "a/train", "a/plane", "b/train/x", "b/train/y", "b/unlabelled")
+    assert open_source(str(tmp_path / "a")).classes == ("plane", "train")
+    with pytest.raises(DataError, match="side by side") as caught:
+        open_source(str(tmp_path / "b"))
+    assert caught.value.evidence == "splits: train; others: unlabelled"
+
+
+def test_splits_without_class_folders_are_refused(tmp_path):
+    folders(tmp_path, "train", "test")
+    with pytest.raises(DataError, match=r"test, train in .* have no sub-folders"):
+        open_source(str(tmp_path))
+
+
+def test_hidden_folders_are_no_classes_and_hold_no_images(tmp_path):
+    folders(tmp_path, "a", "b", ".ipynb_checkpoints", "a/.ipynb_checkpoints", "__MACOSX/a")
+    pool = open_source(str(tmp_path))
+    assert pool.classes == ("a", "b")
+    assert [p.relative_to(tmp_path).as_posix() for p in pool.samples] == ["a/x.png", "b/x.png"]
+
+
+def test_an_empty_class_folder_is_not_to_be_removed(tmp_path):
+    folders(tmp_path, "a", "b")
+    (tmp_path / "c").mkdir()
+    with pytest.raises(DataError, match="no images for the class 'c'") as caught:
+        open_source(str(tmp_path))
+    assert "a class cannot be left out" in caught.value.do
+
+
+def test_named_classes_must_be_as_many_as_the_outputs(tmp_path, image_folder):
+    x, y = np.zeros((30, 4), np.float32), np.arange(30) % 3
+    np.savez(tmp_path / "named.npz", x=x, y=y, classes=["a", "b", "c"])
+    np.savez(tmp_path / "numbers.npz", x=x, y=y)
+    refuse_other_classes(open_source(str(tmp_path / "numbers.npz")), 10, "m.h5")  # labels are absolute
+    for source, has in ((tmp_path / "named.npz", 3), (image_folder, 4)):
+        refuse_other_classes(open_source(str(source)), has, "m.h5")
+        for outputs in (has - 1, has + 1):
+            with pytest.raises(DataError, match=f"has {has} classes, but m.h5 has {outputs} outputs"):
+                refuse_other_classes(open_source(str(source)), outputs, "m.h5")
+
+
+def test_a_model_with_more_outputs_than_class_folders_is_refused(tmp_path, model_file, image_folder):
+    for name in ("a-zero", "c-two", "d-three"):
+        (tmp_path / name).symlink_to(image_folder / name)
+    recipe = recipe_for(str(model_file), {"data.source": str(tmp_path)})
+    with pytest.raises(DataError, match=r"has 3 classes, but .*small\.h5 has 4 outputs"):
+        open_model(recipe, lambda event: None)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +265,17 @@ def test_npz_sources(tmp_path):
         ({"x": np.zeros((4, 2)), "y": np.array([-1, 0, 1, 2])}, "negative class"),
         ({"x": np.zeros((4, 2)), "y": np.array(["a", "b", "a", "b"])}, "labels of type"),
         ({"x": np.array([None, 1], dtype=object)}, "cannot read"),
+        ({"x": np.float32(1)}, "holds no samples"),
+        ({"x": np.zeros((4, 2)), "y": np.int64(1)}, "a single number as labels"),
+        ({"x": np.zeros((4, 8, 8, 2), np.uint8)}, r"samples of \[8, 8, 2\], which are no images"),
+        ({"x": np.zeros((4, 2, 8, 8, 3), np.uint8)}, "which are no images"),
+        ({"x": np.zeros((4, 2)), "y": np.arange(4), "classes": ["a", "b"]}, "names 2 classes.*number 3"),
+        ({"x_train": np.zeros((4, 2)), "x_test": np.zeros((4, 3))}, "x_train and x_test do not fit"),
+        ({"x_train": np.zeros((4, 2)), "x_test": np.zeros((4, 2)), "y_train": np.arange(4)}, "y_train and y_test"),
+        (
+            {"x_train": np.zeros((4, 2)), "x_test": np.zeros((2, 2)), "y_train": np.arange(3), "y_test": np.arange(3)},
+            "y_train and y_test",
+        ),
     ],
 )
 def test_npz_that_make_no_sense_are_refused(tmp_path, arrays, message):
@@ -189,10 +291,36 @@ def test_a_truncated_npz_is_refused(tmp_path):
         open_source(str(tmp_path / "b.npz"))
 
 
+def test_an_npz_with_changed_bytes_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", x=np.arange(6000, dtype=np.uint8).reshape(60, 10, 10))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    start = 30 + len("x.npy") + int.from_bytes(content[28:30], "little")  # past the entry's name and extra field
+    content[start] = 0xFF  # block type 3 is reserved: zlib.error
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match="cannot read"):
+        open_source(str(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+def test_one_hot_labels_are_class_numbers_and_that_is_said(tmp_path, dtype):
+    y = np.arange(60) % 3
+    np.savez(tmp_path / "a.npz", x=np.zeros((60, 8, 8), np.uint8), y=np.eye(5, dtype=dtype)[y])
+    pool = open_source(str(tmp_path / "a.npz"))
+    assert pool.y.tolist() == y.tolist()
+    assert pool.classes == ("0", "1", "2", "3", "4")
+    assert pool.notes == ["labels are one-hot rows of 5: taken as class numbers"]
+    np.savez(tmp_path / "b.npz", x=np.zeros((60, 8, 8), np.uint8), y=np.full((60, 2), 0.5))
+    assert open_source(str(tmp_path / "b.npz")).y.shape == (60, 2)  # not one-hot: two targets
+
+
 def test_unknown_data_name_the_nearest():
     with pytest.raises(DataError) as caught:
         open_source("digit")
     assert caught.value.do == "did you mean 'digits'?"
+
+
+def test_a_recipe_knows_the_names_of_the_data():
+    assert tuple(SOURCES) == NAMED_DATA
 
 
 def idx(array):
@@ -236,6 +364,57 @@ def test_the_normalisation_of_training_is_found(small_model, image_folder):
     samples = split(pool, source, next(iter(trials.values()))).unseen_by_the_test()
     name, why = normalization.choose(samples, trials, lambda trial: predict(small_model, normalize(samples.raw, trial)))
     assert name == "-1..1", why
+
+
+LABELS = np.arange(400) % 4
+
+
+def chosen(**right):
+    """What is chosen when the model is right on these of 400 samples under each normalisation."""
+    samples = split(pool_of(LABELS.tolist() * 2), DataSource(test=0.5, calibration_samples=400), SMALL)
+    samples = Split(samples.pool, np.arange(400), SMALL)
+    trials = {name: Preprocess((8, 8), 1, mean=(mean,)) for mean, name in enumerate(right)}
+
+    def answer(trial):
+        hit = np.isin(np.arange(400), right[list(trials)[int(trial.mean[0])]])
+        return np.eye(4)[np.where(hit, LABELS, (LABELS + 1) % 4)]
+
+    return normalization.choose(samples, trials, answer)
+
+
+def test_a_small_but_consistent_advantage_on_the_same_images_is_no_chance():
+    # 3 points: within two standard errors of 340 of 400, yet whenever the two differ it is the same one that is right.
+    assert chosen(usual=range(340), best=range(352)) == (
+        "best",
+        "most often right on 400 samples outside the test (best 88%, usual 85%)",
+    )
+
+
+def test_a_choice_that_was_less_often_right_says_so():
+    name, why = chosen(usual=range(300), best=range(20, 330))
+    assert name == "usual"
+    assert why == "usual, within chance of the best on 400 samples outside the test (best 78%, usual 75%)"
+
+
+def test_a_near_tie_is_told():
+    name, why = chosen(usual=range(300), other=range(299))
+    assert name == "usual"
+    assert why.endswith("(usual 75%, other 75%), other within chance of it")
+
+
+def test_a_model_that_is_hardly_ever_right_is_told():
+    name, why = chosen(usual=range(60), best=range(140))
+    assert name == "best"
+    assert why.endswith("; none of them fits well (guessing gives 25%): name it with --normalize")
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_mcnemar_s_test_is_the_binomial_one(won, lost):
+    from scipy.stats import binomtest
+
+    one, other = np.array([True] * won + [False] * lost + [True] * 5), np.array([False] * won + [True] * (lost + 5))
+    expected = won + lost == 0 or binomtest(won, won + lost).pvalue > 0.05
+    assert normalization.may_be_chance(one, other) == expected
 
 
 def test_without_labels_the_normalisation_must_be_named():

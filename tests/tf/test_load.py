@@ -69,7 +69,7 @@ def test_classes_from_foreign_modules_are_refused(tmp_path, small_model):
     rewrite(path, "config.json", lambda c: c["config"]["layers"][1].update(module="os", class_name="system"))
     with pytest.raises(ModelError, match="would run code") as caught:
         load(path)
-    assert "'os'" in caught.value.evidence
+    assert "system" in caught.value.evidence
 
 
 def test_keras_3_files_are_named_as_such(tmp_path, small_model):

@@ -17,7 +17,13 @@ from tflite_edge.records.verdict import OK
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the interpreter.")
 @click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Least number of timed runs.")
 @click.option("--warmups", type=click.IntRange(0), default=5, show_default=True)
-@click.option("--deadline", type=float, default=600.0, show_default=True, help="Longest time in seconds.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Longest time in seconds.",
+)
 @format_option
 def command(model: str, runtime: str, threads: int, runs: int, warmups: int, deadline: float, sink: Sink) -> None:
     """Time a .tflite file in a process of its own: start-up, latency, memory, stability.

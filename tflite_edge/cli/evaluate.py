@@ -13,17 +13,27 @@ from tflite_edge.records.verdict import OK
 
 @click.command()
 @click.argument("model")
-@click.option("--data", metavar="DATA", help="As for convert.  [default: what the model was made with, else digits]")
-@click.option("--task", type=click.Choice(TASKS), default="auto", show_default=True, help="As for convert.")
+@click.option(
+    "--data", default="", metavar="DATA", help="As for convert.  [default: what the model was made with, else digits]"
+)
+@click.option(
+    "--task", type=click.Choice(TASKS), default="auto", show_default=True, help="As for convert, else the manifest's."
+)
 @click.option("--normalize", type=click.Choice(["auto", *NORMALIZATIONS]), default="auto", show_default=True)
 @click.option(
     "--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True
 )
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of each interpreter.")
-@click.option("--deadline", type=float, default=600.0, show_default=True, help="Longest time in seconds.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Longest time in seconds.",
+)
 @format_option
 def command(
-    model: str, data: str | None, task: str, normalize: str, runtime: str, threads: int, deadline: float, sink: Sink
+    model: str, data: str, task: str, normalize: str, runtime: str, threads: int, deadline: float, sink: Sink
 ) -> None:
     """Score a .tflite file on the test samples of DATA, in a process of its own.
 
@@ -33,10 +43,10 @@ def command(
     """
     from tflite_edge.evaluation import evaluate
     from tflite_edge.records.plain import to_plain
-    from tflite_edge.records.recipe import DataSource, Target
+    from tflite_edge.records.recipe import Target
 
-    asked = data or task != "auto" or normalize != "auto"
-    wanted = DataSource(data or "digits", task, normalize) if asked else None
     with sink.listening() as listen:
-        result = evaluate(model, wanted, target=Target(runtime, threads, deadline), listen=listen)
+        result = evaluate(
+            model, data, task=task, normalize=normalize, target=Target(runtime, threads, deadline), listen=listen
+        )
     sink.result("evaluate", OK, {"model": model, **to_plain(result)}, *show.evaluation(result, model))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.job import BenchResult, ScoreResult
-from tflite_edge.records.manifest import Manifest
+from tflite_edge.records.manifest import Manifest, StepRecord, Variant
 from tflite_edge.records.verdict import Finding
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     yield f"{source.model}: {source.parameters:,} parameters on {source.data} ({counts}){keras}"
     yield from (f"{key}: {why}" for key, why in source.why.items())
     yield from (f"note: {note}" for note in source.notes)
+    if source.steps:
+        yield _steps(source.steps)
     floats = [model.bench.median_s for model in manifest.models if model.mode == "float32" and model.bench]
     rows = []
     for model in manifest.models:
@@ -37,14 +39,15 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
                 _percent(_quality(score) if score else None),
                 drop,
                 _percent(score.agreement if score else None),
-                f"{bench.median_s * 1e3:.3f}" if bench else "-",
+                _ms(bench.median_s) if bench else "-",
                 f"{floats[0] / bench.median_s:.2f}" if floats and bench else "-",
                 model.verdict,
             ]
         )
     quality = "AUC %" if source.task == "anomaly" else "top-1 %"
     columns = ["scheme ", "KiB", "gzip", quality, "drop points", "agree %", "ms", "x float", "verdict "]
-    yield Table(columns, rows)
+    yield Table(columns, rows, spare=("agree %", "gzip", "x float"))
+    yield from _realised(manifest.models, bool(source.steps))
     yield from _findings((f.what, f) for model in manifest.models for f in model.findings)
     ran = next((model.bench for model in manifest.models if model.bench), None)
     if ran:
@@ -55,6 +58,41 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
 
 def _quality(score: ScoreResult) -> float | None:
     return score.auc if score.task == "anomaly" else score.top1
+
+
+def _steps(steps: Sequence[StepRecord]) -> Table:
+    """What each step did to the Keras model."""
+    rows = []
+    for step in steps:
+        before, after = step.before, step.after
+        rows.append(
+            [
+                step.name,
+                f"{before.parameters:,}"
+                + (f" -> {after.parameters:,}" if after.parameters != before.parameters else ""),
+                f"{100 * max((layer.sparsity for layer in after.layers), default=0.0):.0f}",
+                str(min((layer.unique_per_tensor for layer in after.layers), default=0)),
+                f"{_percent(before.top1)} -> {_percent(after.top1)}",
+            ]
+        )
+    return Table(["step ", "parameters", "most zeros %", "fewest values", "Keras top-1 %"], rows)
+
+
+def _realised(models: Sequence[Variant], optimized: bool) -> Iterable[str]:
+    """What the optimisation came to in bytes and milliseconds, against the float model as it came."""
+    made = [model for model in models if model.file and model.compression]
+    if not optimized or len(made) < 2:
+        return
+    first, last, found = made[0], made[-1], made[-1].compression
+    size, gzip = last.bytes / first.bytes, last.gzip_bytes / first.gzip_bytes
+    yield f"{last.scheme}: {size:.2f} x the bytes of the original float file, {gzip:.2f} x gzipped"
+    if found and found.suffix:
+        zeros, values = f"{found.half_sparsity:.0%} zeros", f"{found.half_unique} different values"
+        yield f"  half of its weights lie in kernels with {zeros} or more, half in kernels with {values} or fewer"
+        yield "  these shrink what is compressed, not what is computed: dense kernels gain no speed from them"
+    if first.bench and last.bench:
+        speed = first.bench.median_s / last.bench.median_s
+        yield f"  {speed:.2f} x as fast as the original float file on {last.bench.runtime.name}, measured here"
 
 
 def _findings(found: Iterable[tuple[str, Finding]]) -> Iterable[str]:
@@ -97,6 +135,11 @@ def _scale(scale: float | None, zero_point: int | None) -> str:
     return "-" if scale is None else f"{scale:.6g}, {zero_point}"
 
 
+def _ms(seconds: float) -> str:
+    """Milliseconds with three digits that mean something."""
+    return f"{1e3 * seconds:.3f}" if seconds >= 1e-4 else f"{1e3 * seconds:.4f}"
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
 
@@ -106,12 +149,12 @@ def bench(result: BenchResult, model: str) -> Iterable[Table | str]:
     milliseconds = (result.init_s, result.first_s, result.median_s, result.p90_s, result.p99_s, result.min_s)
     columns = ["init ms", "first ms", "median ms", "p90", "p99", "min", "spread %", "runs", "threads", "peak MiB"]
     row = [
-        *(f"{1e3 * seconds:.3f}" for seconds in milliseconds),
+        *(_ms(seconds) for seconds in milliseconds),
         f"{100 * result.spread:.1f}",
         str(len(result.samples_s)),
     ]
     yield f"{model} on {result.runtime.name} {result.runtime.version} ({result.runtime.why})"
-    yield Table(columns, [[*row, str(result.threads), rss]])
+    yield Table(columns, [[*row, str(result.threads), rss]], spare=("min", "p90", "spread %", "first ms"))
     yield result.stability
     if result.peak_rss_bytes is None:
         yield result.peak_rss_why

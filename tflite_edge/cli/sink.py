@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +23,15 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text. Columns whose name ends in a space are aligned left, the others right."""
+    """Rows of text. Columns whose name ends in a space are aligned left, the others right.
+
+    spare: columns that a narrow terminal does without, the last ones first.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str = ""
+    spare: Sequence[str] = ()
 
 
 class Sink:
@@ -49,11 +55,14 @@ class Sink:
         if self.form == "md":
             click.echo(f"{part if isinstance(part, str) else markdown(part)}\n")
         elif isinstance(part, str):
-            click.echo(part)
+            click.echo(
+                textwrap.fill(part, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            )
         else:
             from rich.console import Console
 
-            Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False).print(_rich(part))
+            console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False)
+            console.print(_rich(_narrowed(part, console.width)))
 
     @contextmanager
     def listening(self) -> Iterator[Callable[[Event], None]]:
@@ -84,7 +93,9 @@ def _bars() -> Iterator[Callable[[Event], None]]:
         SpinnerColumn(), TextColumn("{task.description:8}"), BarColumn(30), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    # A descriptor of its own: while TensorFlow works, what C libraries write to number 2 is kept away.
+    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w")
+    with terminal, Progress(*columns, console=Console(file=terminal)) as progress:
         tasks: dict[str, Any] = {}
 
         def listener(event: Event) -> None:
@@ -93,10 +104,23 @@ def _bars() -> Iterator[Callable[[Event], None]]:
                 return
             total = event.total or None
             if event.step not in tasks:
+                for task in progress.tasks:
+                    if task.total is None:  # a step without a count is over when the next one begins
+                        progress.update(task.id, total=1, completed=1)
                 tasks[event.step] = progress.add_task(event.step, total=total, note=event.note)
             progress.update(tasks[event.step], completed=event.done, total=total, note=event.note)
 
         yield listener
+
+
+def _narrowed(table: Table, width: int) -> Table:
+    """The table without as many spare columns as it takes to fit."""
+    cells = [table.columns, *table.rows]
+    while table.spare and sum(3 + max(len(row[i].strip()) for row in cells) for i in range(len(table.columns))) > width:
+        gone = table.columns.index(table.spare[-1])
+        cells = [[*row[:gone], *row[gone + 1 :]] for row in cells]
+        table = Table(cells[0], cells[1:], table.title, table.spare[:-1])
+    return table
 
 
 def _rich(table: Table) -> Any:

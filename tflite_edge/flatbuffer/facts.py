@@ -15,6 +15,8 @@ from typing import Any, Optional
 
 from tflite_edge.flatbuffer import reader, scheme
 from tflite_edge.flatbuffer.graph import Graph, Tensor, graphs, pick
+from tflite_edge.flatbuffer.kernels import KernelFact, compression, kernels
+from tflite_edge.records.manifest import Compression
 
 # What the gzip program does by default. Level 9 saves at most 4 % more and needs ten times as long for
 # pruned or clustered weights (14 MB: 6 s instead of 0.6 s).
@@ -141,6 +143,8 @@ class Facts:
     custom: tuple[str, ...]
     flex: tuple[str, ...]
     weights: Weights
+    kernels: tuple[KernelFact, ...]
+    compression: Optional[Compression]  # noqa: UP045 - read back by from_plain
     float_operators: tuple[FloatOperator, ...]
     dynamic_shapes: bool
 
@@ -154,6 +158,7 @@ def inspect(source: str | os.PathLike[str] | bytes) -> Facts:
     operators = Counter((o.name, o.version, o.custom) for graph in subgraphs for o in graph.operators)
     custom = sorted({name for name, _, is_custom in operators if is_custom})
     constants = _unique_constants(subgraphs)
+    found = kernels(file.data, [tensor for tensor, role in constants if role == "weight"])
     return Facts(
         file=_file(file, sum(len(tensor.data) for tensor, _ in constants)),
         scheme=name,
@@ -168,6 +173,8 @@ def inspect(source: str | os.PathLike[str] | bytes) -> Facts:
         custom=tuple(custom),
         flex=tuple(name for name in custom if name.startswith("Flex")),
         weights=_weights(constants),
+        kernels=found,
+        compression=compression(found),
         float_operators=tuple(
             FloatOperator(graph, o.index, o.name, o.outputs[0].name if o.outputs else "", tensor.dtype)
             for graph, o, tensor in census.floats

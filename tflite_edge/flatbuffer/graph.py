@@ -21,6 +21,7 @@ class Tensor:
 
     shape: sizes as stored; dynamic_axes: the axes that stay open (-1) until run time.
     scales: how many there are: 0 not quantised, 1 per tensor, more per channel. scale, zero_point: the first.
+    axis: that of the channels.
     data: file positions of a constant's bytes; empty for everything that is computed or fed.
     """
 
@@ -32,6 +33,7 @@ class Tensor:
     scales: int
     scale: float | None
     zero_point: int | None
+    axis: int
     data: range
     variable: bool
     sparse: bool
@@ -132,6 +134,7 @@ def _tensor(file: File, index: int, table: Table, spans: list[range]) -> Tensor:
         scales=len(scale),
         scale=scale[0] if scale else None,
         zero_point=(zero_point[0] if zero_point else 0) if scale else None,
+        axis=quantization.quantized_dimension if quantization else 0,
         data=range(0) if table.is_variable else data,
         variable=table.is_variable,
         sparse=table.sparsity is not None,

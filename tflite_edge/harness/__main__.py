@@ -13,6 +13,8 @@ from tflite_edge.records.errors import EXIT_INTERRUPTED, EdgeError, MissingError
 from tflite_edge.records.job import ERROR_KINDS, SCHEMA, Job
 from tflite_edge.records.plain import from_plain, to_plain
 
+_interrupted: List[int] = []
+
 
 def main(argv: List[str]) -> int:
     """Answer the job on what is stdout now; from here on fd 1 is stderr, so that the answer is alone.
@@ -23,13 +25,22 @@ def main(argv: List[str]) -> int:
     answer = os.dup(1)
     os.dup2(2, 1)
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _interrupt)
         document = _document(argv)
+        if _interrupted:  # a C library may have made another error of the KeyboardInterrupt
+            return EXIT_INTERRUPTED
         with os.fdopen(answer, "w", encoding="utf-8") as stream:
             stream.write(json.dumps(document) + "\n")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return 0 if document["ok"] else 1
+
+
+def _interrupt(number: int, _frame: Any) -> None:
+    _interrupted.append(number)
+    raise KeyboardInterrupt
 
 
 def _document(argv: List[str]) -> Dict[str, Any]:
@@ -40,7 +51,8 @@ def _document(argv: List[str]) -> Dict[str, Any]:
     except MemoryError:
         return _failure(MissingError("out of memory", do="use fewer workers, or a smaller pack or model"))
     except Exception as error:  # noqa: BLE001 - an entry point; the traceback goes to stderr
-        traceback.print_exc()
+        if not _interrupted:
+            traceback.print_exc()
         return _failure(EdgeError(f"the harness failed: {type(error).__name__}: {error}"))
 
 

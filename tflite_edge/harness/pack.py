@@ -2,13 +2,15 @@
 
 - x: raw data [N, ...], uint8 or float32, before any preprocessing
 - y, optional: integer labels [N] (classification), or float targets, one per output (regression)
-- reference, optional: float32 [N, K], what the float Keras model answers on the same `x`
+- reference, optional: float32 [N, K], what the Keras model behind the file answers on the same `x`
+- baseline, optional: float32 [N, K], the same of the float model before it was optimised
 - task, optional: the word "anomaly" where y is 0 (normal) or 1, and the model answers its own input
 """
 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
@@ -16,11 +18,27 @@ import numpy as np
 from tflite_edge.harness.preprocess import Array
 from tflite_edge.records.errors import DataError
 
+# What numpy.load and zipfile raise for files that are no .npz or whose bytes were changed: found by changing them.
+# RuntimeError: an entry is marked as encrypted, or (NotImplementedError) packed in an unknown way.
+# AttributeError, TypeError: a bare .npy, which is an array and no archive.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    AttributeError,
+    TypeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 class Pack(NamedTuple):
     x: Array
     y: Optional[Array]
     reference: Optional[Array]
+    baseline: Optional[Array] = None
     anomaly: bool = False
 
 
@@ -29,8 +47,8 @@ def load_pack(path: str) -> Pack:
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             anomaly = str(arrays.get("task", "")) == "anomaly"
-            pack = Pack(arrays["x"], arrays.get("y"), arrays.get("reference"), anomaly)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+            pack = Pack(arrays["x"], arrays.get("y"), arrays.get("reference"), arrays.get("baseline"), anomaly)
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is not a pack",
             evidence=str(error),

@@ -17,7 +17,7 @@ from tflite_edge.records.job import RUNTIMES, Runtime, Tensor
 
 PACKAGES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 INSTALL = {
-    "ai-edge-litert": "pip install ai-edge-litert  (64-bit, Python 3.10 or later)",
+    "ai-edge-litert": "pip install ai-edge-litert  (64-bit, glibc 2.27, Python 3.9 or later; for 3.9 pip finds 2.1.0)",
     "tflite-runtime": 'pip install tflite-runtime==2.14.0 "numpy<2"  (Python 3.9 to 3.11)',
 }
 IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite flatbuffer (schema.fbs, file_identifier)

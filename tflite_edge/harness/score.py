@@ -23,7 +23,9 @@ def score(job: Job) -> ScoreResult:
     pack = load_pack(job.pack)
     chosen = choose(job.runtime)
     workers = min(job.workers, len(pack.x))
-    interpreters = [open_interpreter(job.model, chosen, job.threads) for _ in range(workers)]
+    # Several workers already keep every core busy: more threads in each would only take turns.
+    threads = job.threads if workers == 1 else 1
+    interpreters = [open_interpreter(job.model, chosen, threads) for _ in range(workers)]
     check_images(pack.x, interpreters[0].get_input_details(), job.pack)
     outputs_of = interpreters[0].get_output_details()
     if len(outputs_of) != 1:
@@ -52,7 +54,7 @@ def score(job: Job) -> ScoreResult:
         **(
             compare_errors(outputs, normalize(pack.x, record), pack.y, pack.reference)
             if pack.anomaly
-            else compare(outputs, pack.y, pack.reference)
+            else compare(outputs, pack.y, pack.reference, pack.baseline)
         ),
     )
 
@@ -108,8 +110,13 @@ def answer_all(answers: List[Callable[[Array], Array]], images: Array) -> Tuple[
     return outputs, perf_counter() - began
 
 
-def compare(outputs: Array, y: Optional[Array], reference: Optional[Array]) -> Dict[str, Any]:
-    """The fields of ScoreResult that follow from the answers: outputs float32 [N, ...]. Raises DataError."""
+def compare(
+    outputs: Array, y: Optional[Array], reference: Optional[Array], baseline: Optional[Array] = None
+) -> Dict[str, Any]:
+    """The fields of ScoreResult that follow from the answers: outputs float32 [N, ...]. Raises DataError.
+
+    Agreement and differences are those to `reference`; accuracy and errors stand beside `baseline`, where there is one.
+    """
     flat = outputs.reshape(len(outputs), -1)  # [N, K]
     classes = max(outputs.shape[1:], default=1)
     one_score_per_class = classes == flat.shape[1] > 1
@@ -117,17 +124,22 @@ def compare(outputs: Array, y: Optional[Array], reference: Optional[Array]) -> D
     if reference is not None:
         reference = _shaped(reference, flat, "reference")
         found["max_difference"] = float(np.abs(flat - reference).max())
+        spread = float(reference.std())
+        found["relative_error"] = float(np.sqrt(np.square(flat - reference).mean())) / spread if spread else None
+    if baseline is not None:
+        baseline = _shaped(baseline, flat, "baseline")
+    beside = reference if baseline is None else baseline
     if y is not None and y.dtype.kind == "f":
         targets = _shaped(y, flat, "y")
         found.update(task="regression", mae=float(np.abs(flat - targets).mean()))
-        if reference is not None:
-            found["reference_mae"] = float(np.abs(reference - targets).mean())
+        if beside is not None:
+            found["reference_mae"] = float(np.abs(beside - targets).mean())
         return found
     if reference is not None and one_score_per_class:
         found["agreement"] = float((flat.argmax(axis=1) == reference.argmax(axis=1)).mean())
     if y is not None:
         labels = _labels(y, flat, one_score_per_class)
-        found.update(task="classification", **_classification(flat, labels, reference))
+        found.update(task="classification", **_classification(flat, labels, beside))
     return found
 
 

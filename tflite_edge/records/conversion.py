@@ -26,12 +26,14 @@ class Conversion:
     mode: a key of SCHEMES. io: the tensor type at the model's edge; only int8 has a choice.
     bake: the preprocessing's arithmetic is inside the model, so that it takes raw values 0..255.
     flex: TensorFlow operators allowed where TFLite has no builtin (no small runtime has them).
+    original: of the model as it came, to compare with what the optimisation made of it.
     """
 
     mode: str
     io: str = "float32"
     bake: bool = False
     flex: bool = False
+    original: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in SCHEMES:
@@ -41,6 +43,14 @@ class Conversion:
             raise RecipeError(
                 f"{self.mode} cannot have {self.io} inputs and outputs", do="one of " + ", ".join(allowed)
             )
+
+    @property
+    def prefix(self) -> str:
+        return "original-" if self.original else ""
+
+    @property
+    def label(self) -> str:
+        return f"original {self.mode}" if self.original else self.mode
 
     @property
     def scheme(self) -> str:

@@ -7,6 +7,7 @@ is a key of ERROR_KINDS. Talk goes to stderr.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple, Type
 
@@ -27,13 +28,19 @@ ERROR_KINDS: Dict[str, Type[EdgeError]] = {
 }
 
 
+def cores() -> int:
+    """The cores this process may run on, as the OS says (containers and taskset give fewer), else those there are."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Job:
     """What the harness is to do with one model.
 
     verb: "bench" (time it on random or packed input) or "score" (run a labelled pack through it).
-    runtime: "auto" or one of RUNTIMES. threads: of the interpreter.
-    workers: interpreters that share a score's images, one thread each.
+    runtime: "auto" or one of RUNTIMES. threads: of the interpreter, or of a score's only worker.
+    workers: interpreters that share a score's images; of several, each has one thread.
     pack: path of a `.npz` with `x`, and optionally `y` and `reference` (see `harness/score.py`).
     """
 
@@ -130,6 +137,7 @@ class ScoreResult:
         this model and of the float model; None where all samples are normal or none is.
     agreement: share of images on which this model and the float model have the same argmax.
     max_difference: largest absolute difference of any output to the float model's.
+    relative_error: root mean square difference to the float model's outputs over their standard deviation.
     """
 
     runtime: Runtime
@@ -150,3 +158,4 @@ class ScoreResult:
     reference_auc: Optional[float] = None
     agreement: Optional[float] = None
     max_difference: Optional[float] = None
+    relative_error: Optional[float] = None

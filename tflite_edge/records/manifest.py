@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from tflite_edge.records.job import BenchResult, ScoreResult
 from tflite_edge.records.preprocess import Preprocess
@@ -11,6 +11,30 @@ from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.verdict import Finding
 
 SCHEMA = 1
+
+
+# Rounding to int8 alone makes a few zeros in a hundred, and leaves up to 255 values.
+SPARSE, CLUSTERED = 0.2, 64
+
+
+@dataclass(frozen=True)
+class Compression:
+    """Of all kernels of a flatbuffer together, read from its bytes. sparsity: share of zeros.
+
+    half_sparsity: at least half of the weights lie in kernels with this share of zeros or more; half_unique,
+    half_unique_per_channel: in kernels with at most so many different values, or so many in any channel.
+    """
+
+    sparsity: float
+    half_sparsity: float
+    half_unique: int
+    half_unique_per_channel: int
+
+    @property
+    def suffix(self) -> str:
+        """`-s50-c16` in a file's name: only what stands out from a plain int8 file."""
+        sparse = f"-s{round(100 * self.half_sparsity)}" if self.half_sparsity >= SPARSE else ""
+        return sparse + (f"-c{self.half_unique}" if self.half_unique <= CLUSTERED else "")
 
 
 @dataclass(frozen=True)
@@ -33,8 +57,44 @@ class Variant:
     findings: List[Finding] = field(default_factory=list)
     drop: Optional[float] = None
     drop_ci: Optional[float] = None
+    compression: Optional[Compression] = None
     score: Optional[ScoreResult] = None
     bench: Optional[BenchResult] = None
+
+
+@dataclass(frozen=True)
+class LayerEffect:
+    """One kernel. sparsity: share of zeros. unique_*: different values, zero included; channel: of the most varied."""
+
+    layer: str
+    kind: str
+    weights: int
+    sparsity: float
+    unique_per_tensor: int
+    unique_per_channel: int
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a Keras model holds. parameters: all weights, quantisers' own not counted. sparsity: of all kernels.
+
+    top1: on the test samples; None where it was not measured.
+    """
+
+    parameters: int
+    sparsity: float
+    layers: Tuple[LayerEffect, ...]
+    top1: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One optimisation step: its settings, and the Keras model before and after it, on the test samples."""
+
+    name: str
+    settings: Dict[str, Any]
+    before: Effect
+    after: Effect
 
 
 @dataclass(frozen=True)
@@ -53,6 +113,7 @@ class Provenance:
     labels: List[str]
     why: Dict[str, str] = field(default_factory=dict)
     notes: List[str] = field(default_factory=list)
+    steps: List[StepRecord] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -68,6 +129,7 @@ class Manifest:
     recipe: Recipe
     preprocess: Preprocess
     source: Provenance
+    samples_sha256: str
     models: List[Variant]
     verdict: str
     complete: bool

@@ -9,12 +9,14 @@ from importlib import import_module
 from typing import Any, Dict, Optional, Tuple
 
 from tflite_edge.records.conversion import SCHEMES, Conversion
-from tflite_edge.records.errors import RecipeError
+from tflite_edge.records.errors import RecipeError, UsageError
 from tflite_edge.records.job import RUNTIMES
 from tflite_edge.records.plain import from_plain, nearest
 from tflite_edge.records.preprocess import NORMALIZATIONS
+from tflite_edge.records.step import Step, parse_steps, steps_of
 from tflite_edge.records.verdict import Gates
 
+NAMED_DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
 WEIGHTS = ("train", "imagenet", "random")
 TASKS = ("auto", "anomaly")
 
@@ -49,7 +51,7 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class DataSource:
-    """`source`: a name (digits, mnist, fashion_mnist, cifar10, cifar100), an image folder or an .npz.
+    """`source`: one of NAMED_DATA, an image folder or an .npz; a zoo model takes digits without one.
 
     task: "auto", what the labels say: integers are classes, floats are targets; or "anomaly": labels
         are 0 (normal) and 1, and the model answers its own input, the worse the stranger it is.
@@ -58,7 +60,7 @@ class DataSource:
         of its own. calibration_samples: size of the representative dataset, stratified by class.
     """
 
-    source: str = "digits"
+    source: str = ""
     task: str = "auto"
     normalize: str = "auto"
     fit: str = "stretch"
@@ -91,17 +93,28 @@ class Training:
     """How a zoo model without weights is trained: Adam, warm-up and cosine decay, small affine augmentation.
 
     augment: strength; 1.0 is up to 8.6 degrees, 10 % zoom and an eighth of the image of shift.
+    patience: epochs without a better loss on a held-out tenth of the training samples after which it stops
+    and goes back to the best; 0 is off.
     """
 
-    epochs: int = 25
+    epochs: int = 20
     batch: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 0.02
     augment: float = 0.5
+    patience: int = 0
     seed: int = 7
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1 or self.learning_rate <= 0 or self.augment < 0:
-            raise RecipeError("[train] takes positive epochs, batch and learning_rate, and augment >= 0")
+        if min(self.epochs, self.batch) < 1 or self.learning_rate <= 0 or self.augment < 0 or self.patience < 0:
+            raise RecipeError("[train] and [tune] take epochs, batch and learning_rate > 0, augment and patience >= 0")
+
+
+@dataclass(frozen=True)
+class Tuning(Training):
+    """The same for the fine-tuning of every optimisation step; a step's own epochs and learning_rate go before."""
+
+    epochs: int = 8
+    learning_rate: float = 0.002
 
 
 @dataclass(frozen=True)
@@ -123,8 +136,10 @@ class Convert:
             raise RecipeError(f"quantize names a mode twice: {', '.join(self.quantize)}")
         self.conversions()
 
-    def conversions(self) -> Tuple[Conversion, ...]:
-        return tuple(
+    def conversions(self, original: bool = False) -> Tuple[Conversion, ...]:
+        """One for each mode; with `original`, the float model before its optimisation goes first."""
+        first = (Conversion("float32", bake=self.bake, flex=self.flex, original=True),) if original else ()
+        return first + tuple(
             Conversion(mode, io=self.io if mode == "int8" else "float32", bake=self.bake, flex=self.flex)
             for mode in self.quantize
         )
@@ -151,21 +166,36 @@ class Recipe:
     data: DataSource = field(default_factory=DataSource)
     train: Training = field(default_factory=Training)
     optimize: Tuple[Dict[str, Any], ...] = ()
+    tune: Tuning = field(default_factory=Tuning)
     convert: Convert = field(default_factory=Convert)
     target: Target = field(default_factory=Target)
     gates: Gates = field(default_factory=Gates)
 
     def __post_init__(self) -> None:
-        if self.optimize:
+        if not self.data.source and self.model.file:
             raise RecipeError(
-                "[[optimize]] steps are not part of this version yet", do="remove the [[optimize]] tables"
+                f"which data is {self.model.file} for?",
+                evidence="without data it can be neither calibrated nor proven",
+                do="--data FOLDER, one folder of images per class, or --data FILE.npz with x and y",
             )
+        if not self.data.source:
+            object.__setattr__(self, "data", replace(self.data, source="digits"))
         if self.data.task == "anomaly" and self.convert.bake:
             raise RecipeError(
                 "bake and task anomaly do not go together",
                 evidence="the model rebuilds its normalised input, and baked it takes the raw one",
                 do="bake = false",
             )
+        if steps_of(self.optimize) and self.data.task == "anomaly":
+            raise RecipeError(
+                "optimisation steps and task anomaly do not go together",
+                evidence="what a step costs is measured in accuracy, and a model that rebuilds its input has none",
+                do="remove the [[optimize]] tables; int8 and float16 make it smaller as it is",
+            )
+
+    @property
+    def steps(self) -> Tuple[Step, ...]:
+        return steps_of(self.optimize)
 
     @property
     def name(self) -> str:
@@ -188,9 +218,8 @@ def read_recipe(path: str) -> Recipe:
     model, data = recipe.model, recipe.data
     if model.file:
         model = replace(model, file=os.path.normpath(os.path.join(folder, model.file)))
-    beside = os.path.normpath(os.path.join(folder, data.source))
-    if os.path.exists(beside) and ("/" in data.source or "." in data.source):
-        data = replace(data, source=beside)
+    if data.source not in NAMED_DATA:
+        data = replace(data, source=os.path.normpath(os.path.join(folder, data.source)))
     return replace(recipe, model=model, data=data)
 
 
@@ -217,11 +246,20 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
     if source.endswith((".toml", ".json")):
         recipe = read_recipe(source)
     elif os.path.exists(source) or os.path.splitext(source)[1] or os.sep in source:
-        recipe = Recipe(ModelSource(file=source))
+        recipe = Recipe(ModelSource(file=source), DataSource((changes or {}).get("data.source") or ""))
     else:
         recipe = Recipe(ModelSource(name=source))
-    for path, value in (changes or {}).items():
-        if value is not None:
-            table, key = path.split(".")
-            recipe = replace(recipe, **{table: replace(getattr(recipe, table), **{key: value})})
+    try:
+        for path, value in (changes or {}).items():
+            if value is None:
+                continue
+            if path == "optimize":
+                recipe = replace(recipe, optimize=parse_steps(value))
+            else:
+                table, key = path.split(".")
+                recipe = replace(recipe, **{table: replace(getattr(recipe, table), **{key: value})})
+    except RecipeError as error:  # what was typed, not what was written in the recipe
+        raise UsageError(error.what, evidence=error.evidence, do=error.do) from error
+    if (changes or {}).get("convert.io") and "int8" not in recipe.convert.quantize:
+        raise UsageError("--io is the input and output type of the int8 model, and none is asked for")
     return recipe

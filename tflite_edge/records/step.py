@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple, Type, Union
 from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.plain import from_plain, nearest
 
-CENTROIDS = ("linear", "density", "random", "kmeans++")  # how cluster centroids start (TF-MOT's own names below)
+CENTROIDS = ("linear", "density", "random", "kmeans++")  # how cluster centroids start
 SCHEDULES = ("polynomial", "constant")
 IMPORTANCES = ("l1", "l2", "batch-norm")
 
@@ -164,7 +164,8 @@ Step = Union[Prune, Channels, Cluster, Qat, Distill]
 STEPS: Dict[str, Type[Any]] = {step.name: step for step in (Prune, Channels, Cluster, Qat, Distill)}
 # What `--optimize prune=0.5` sets.
 MAIN = {"prune": "sparsity", "channels": "fraction", "cluster": "clusters", "distill": "teacher"}
-ORDER = ("channels", "prune", "cluster", "qat")  # a later one keeps what the earlier ones reached, not the other way
+# A later one keeps what the earlier ones reached, not the other way round.
+RANK = {"distill": 0, "channels": 0, "prune": 1, "cluster": 2, "qat": 3}
 
 
 def steps_of(tables: Sequence[Dict[str, Any]]) -> Tuple[Step, ...]:
@@ -174,15 +175,13 @@ def steps_of(tables: Sequence[Dict[str, Any]]) -> Tuple[Step, ...]:
     for name in set(names):
         if names.count(name) > 1:
             raise RecipeError(f"[[optimize]] has {name} twice", do="one is enough: give it the values of the last")
-    ranked = [name for name in names if name in ORDER]
-    if ranked != sorted(ranked, key=ORDER.index):
+    ranked = sorted(names, key=lambda name: RANK[name])
+    if ranked != names:
         raise RecipeError(
             f"[[optimize]] cannot run {', '.join(names)} in this order",
-            evidence="each of channels, prune, cluster, qat keeps only what those before it reached",
-            do="order them " + ", ".join(sorted(ranked, key=ORDER.index)),
+            evidence="each keeps what those before it reached and undoes what those after it would",
+            do="order them " + ", ".join(ranked),
         )
-    if "qat" in names and names[-1] != "qat":
-        raise RecipeError(f"{names[-1]} cannot follow qat", do="put qat last: a quantised graph is trained no further")
     return steps
 
 

@@ -5,61 +5,96 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tflite_edge import __version__
 from tflite_edge.artifact import cached, key_of, sha256
 from tflite_edge.harness.preprocess import normalize
+from tflite_edge.records.conversion import Conversion
 from tflite_edge.records.errors import DataError, ModelError
 from tflite_edge.records.event import Event, Listener
-from tflite_edge.records.manifest import Provenance
+from tflite_edge.records.manifest import Provenance, StepRecord
 from tflite_edge.records.plain import to_plain
 from tflite_edge.records.recipe import ModelSource, Recipe
 from tflite_edge.tf.data import normalization
 from tflite_edge.tf.data.dataset import Dataset, split
 from tflite_edge.tf.data.packs import write_pack
-from tflite_edge.tf.data.sources import Pool, open_source
+from tflite_edge.tf.data.sources import Pool, open_source, refuse_other_classes
 from tflite_edge.tf.models import load, train, zoo
 from tflite_edge.tf.quiet import quiet
 
 
+class Packs(NamedTuple):
+    """The test samples, and one of them: to time a model, the others would only fill the memory."""
+
+    test: Path
+    one: Path
+
+
 @dataclass
 class Source:
-    """A float model and its data. fingerprint: SHA-256 of weights and structure; why: automatic choices."""
+    """A float model and its data. fingerprint: SHA-256 of weights and structure; why: automatic choices.
+
+    After optimisation: quantized is the model with trained quantisation, original the source as it came.
+    """
 
     name: str
     model: Any
     data: Dataset
     fingerprint: str
     why: dict[str, str] = field(default_factory=dict)
+    quantized: Any = None
+    original: Source | None = None
+    steps: tuple[StepRecord, ...] = ()
+
+    def behind(self, conversion: Conversion) -> Source:
+        """The source whose `model` that flatbuffer is made of: after trained quantisation only int8 is."""
+        if conversion.original and self.original is not None:
+            return self.original
+        if conversion.mode == "int8" and self.quantized is not None:
+            return replace(self, model=self.quantized, fingerprint=key_of(self.fingerprint, "quantized"))
+        return self
 
     def reference(self) -> np.ndarray:
-        """float32 [n, K]: the float Keras model's answers on the test samples."""
+        """float32 [n, K]: the Keras model's answers on the test samples."""
         test = self.data.test
-        key = key_of(self.fingerprint, test.sha256, to_plain(self.data.preprocess), _tensorflow_version())
+        key = key_of(self.fingerprint, test.sha256, to_plain(self.data.preprocess), tensorflow_version())
 
         def make(folder: Path) -> None:
             np.save(folder / "reference.npy", predict(self.model, test.x))
 
         return np.load(cached("reference", key, make) / "reference.npy")
 
-    def write_pack(self, path: Path, most: int | None = None) -> Path:
-        """The test samples with labels and the float model's answers as .npz, or `most` of them, spread evenly."""
-        test, reference = self.data.test, self.reference()
+    def write_packs(self, folder: Path, conversion: Conversion) -> Packs:
+        """The packs that prove a conversion, in `folder`."""
+        return Packs(
+            self.write_pack(folder / "test.npz", conversion),
+            self.write_pack(folder / "one.npz", conversion, most=1),
+        )
+
+    def write_pack(self, path: Path, conversion: Conversion | None = None, most: int | None = None) -> Path:
+        """The test samples as .npz with labels and Keras's answers, or `most` of them, spread evenly.
+
+        reference: the model behind the conversion; baseline: the float model as it came.
+        """
+        test = self.data.test
+        reference = (self.behind(conversion) if conversion else self).reference()
         count = len(test) if most is None else min(most, len(test))
         chosen = np.linspace(0, len(test) - 1, count).round().astype(int)
-        labels = None if test.y is None else test.y[chosen]
-        return write_pack(path, test.raw[chosen], labels, reference[chosen], anomaly=self.data.anomaly)
+        y = None if test.y is None else test.y[chosen]
+        baseline = None if self.original is None else self.original.reference()[chosen]
+        return write_pack(path, test.raw[chosen], y, reference[chosen], baseline, anomaly=self.data.anomaly)
 
     def provenance(self) -> Provenance:
         data, y = self.data, self.data.test.y
-        right = None if y is None or data.task != "classification" else float((self.reference().argmax(-1) == y).mean())
+        float_answers = (self.original or self).reference()
+        right = None if y is None or data.task != "classification" else float((float_answers.argmax(-1) == y).mean())
         return Provenance(
             model=self.name,
             model_sha256=self.fingerprint,
-            parameters=int(self.model.count_params()),
+            parameters=int((self.original or self).model.count_params()),
             data=data.pool.name,
             data_sha256=data.pool.sha256,
             calibration_sha256=data.calibration.sha256,
@@ -69,6 +104,7 @@ class Source:
             labels=list(data.pool.classes),
             why=self.why,
             notes=list(dict.fromkeys([*data.notes, *data.pool.notes])),
+            steps=list(self.steps),
         )
 
 
@@ -118,7 +154,7 @@ def _from_zoo(recipe: Recipe, pool: Pool, listen: Listener) -> Source:
     if trained:
         key = key_of(
             to_plain(source), classes, pool.sha256, to_plain(recipe.data), to_plain(recipe.train), to_plain(preprocess),
-            _tensorflow_version(), __version__,
+            tensorflow_version(), __version__,
         )  # fmt: skip
 
         def make(folder: Path) -> None:
@@ -186,6 +222,8 @@ def _refuse_mismatch(path: Path, model: Any, data: Dataset) -> None:
             evidence=f"its output is {list(outputs)}; {data.pool.name} has classes up to number {int(y.max())}",
             do="data with the classes the model was trained for, in the same order (folders: alphabetical)",
         )
+    else:
+        refuse_other_classes(data.pool, outputs[0], str(path))
 
 
 def _rescales(model: Any) -> bool:
@@ -200,7 +238,7 @@ def _weights_sha256(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _tensorflow_version() -> str:
+def tensorflow_version() -> str:
     from importlib.metadata import version
 
     return version("tensorflow")

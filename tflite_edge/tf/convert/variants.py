@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tflite_edge.tf.source import Source
 
 
 class Variants:
-    """Makes variants of one source; freezes the model once for each kind of input, when first needed."""
+    """Makes variants of one source; freezes each model once for each kind of input, when first needed."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -33,7 +34,8 @@ class Variants:
 
     def make(self, conversion: Conversion) -> Path:
         """The path of the flatbuffer in the cache. Raises what `convert` raises."""
-        data, key = self.source.data, [self.source.fingerprint, to_plain(conversion)]
+        source = self.source.behind(conversion)
+        data, key = source.data, [source.fingerprint, to_plain(replace(conversion, original=False))]
         if conversion.bake:
             if not data.pool.are_images:
                 raise RecipeError("bake needs images", evidence=f"{data.pool.name} holds other values")
@@ -43,17 +45,17 @@ class Variants:
         from importlib.metadata import version
 
         def fill(folder: Path) -> None:
-            flatbuffer = convert(self._freeze(conversion), conversion, self._calibration(conversion))
+            flatbuffer = convert(self._freeze(source, conversion), conversion, self._calibration(conversion))
             (folder / "model.tflite").write_bytes(flatbuffer)
 
         return cached("flatbuffer", key_of(key, version("tensorflow"), __version__), fill) / "model.tflite"
 
-    def _freeze(self, conversion: Conversion) -> Path:
+    def _freeze(self, source: Source, conversion: Conversion) -> Path:
         raw = "float32" if conversion.mode in STATIC else "uint8"
-        kind = raw if conversion.bake else "normalized"
+        kind = f"{source.fingerprint}-{raw if conversion.bake else 'normalized'}"
         if kind not in self._frozen:
-            bake = self.source.data.preprocess if conversion.bake else None
-            self._frozen[kind] = freeze(self.source.model, Path(self._folder.name) / kind, bake=bake, raw_type=raw)
+            bake = source.data.preprocess if conversion.bake else None
+            self._frozen[kind] = freeze(source.model, Path(self._folder.name) / kind, bake=bake, raw_type=raw)
         return self._frozen[kind]
 
     def _calibration(self, conversion: Conversion) -> np.ndarray | None:

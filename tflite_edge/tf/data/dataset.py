@@ -47,6 +47,10 @@ class Split:
         """float32 [n, ...]: what the model takes."""
         return normalize(self.raw, self.preprocess)
 
+    def first(self, count: int) -> np.ndarray:
+        """float32 [count, ...]: the first samples of `x`, without normalising the others."""
+        return normalize(self.raw[:count], self.preprocess)
+
     @property
     def sha256(self) -> str:
         return hashlib.sha256(np.ascontiguousarray(self.raw).tobytes()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import comb
 
 import numpy as np
 
@@ -56,16 +57,46 @@ def trials(pool: Pool, shape: tuple[int, ...], data: DataSource) -> dict[str, Pr
 def choose(samples: Split, tried: dict[str, Preprocess], answer: Callable[[Preprocess], np.ndarray]) -> tuple[str, str]:
     """(name, why): the trial under which the model is most often right on `samples`, which are not the test's.
 
+    Of trials that chance may have told apart the most usual one, the first in `tried`, is taken.
     answer: the model's [n, K] answers to the samples under a preprocessing. Raises DataError without class labels.
     """
-    if samples.y is None or not np.issubdtype(samples.y.dtype, np.integer):
+    labels = samples.y
+    if labels is None or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
             "without class labels nothing tells how the model's input is normalised",
             do="--normalize " + "|".join(tried),
         )
-    right = {name: float((answer(trial).argmax(axis=-1) == samples.y).mean()) for name, trial in tried.items()}
-    best = max(right.values())
-    error = 2 * (best * (1 - best) / len(samples)) ** 0.5  # two standard errors: what chance may have done
-    name = next(name for name in tried if right[name] >= best - error)
-    shares = ", ".join(f"{other} {right[other]:.0%}" for other in sorted(right, key=lambda n: -right[n]))
-    return name, f"most often right on {len(samples)} samples outside the test ({shares})"
+    right = {name: answer(trial).argmax(axis=-1) == labels for name, trial in tried.items()}
+    best = max(right, key=lambda name: right[name].sum())
+    close = [name for name in tried if name == best or may_be_chance(right[best], right[name])]
+    name = close[0]
+    return name, _why(name, best, close, right) + _warning(right[name], labels)
+
+
+def may_be_chance(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two answerers of the same questions may be equally good. one, other: bool [n], right or not.
+
+    The exact McNemar test, at 5 %, two-sided: only questions that one alone got right tell them apart, and of
+    equals each would get half of those (Q. McNemar, Psychometrika 12, 1947).
+    """
+    won, lost = int((one & ~other).sum()), int((other & ~one).sum())
+    apart = won + lost
+    tail = sum(comb(apart, k) for k in range(min(won, lost) + 1))
+    return 2 * tail * 20 > 2**apart  # whole numbers: 2**apart may be more than a float holds
+
+
+def _why(name: str, best: str, close: list[str], right: dict[str, np.ndarray]) -> str:
+    shares = ", ".join(f"{other} {right[other].mean():.0%}" for other in sorted(right, key=lambda n: -right[n].sum()))
+    where = f"on {len(right[name])} samples outside the test ({shares})"
+    if name != best:
+        return f"usual, within chance of the best {where}"
+    others = " and ".join(other for other in close if other != name)
+    return f"most often right {where}" + (f", {others} within chance of it" if others else "")
+
+
+def _warning(right: np.ndarray, labels: np.ndarray) -> str:
+    """What to add when even the choice is hardly better than always answering the commonest class."""
+    chance = np.bincount(labels).max() / len(labels)
+    if right.mean() - chance >= (1 - chance) / 3:
+        return ""
+    return f"; none of them fits well (guessing gives {chance:.0%}): name it with --normalize"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tflite_edge.harness.pack import UNREADABLE
 from tflite_edge.records.errors import DataError, MissingError
+from tflite_edge.records.job import cores
 from tflite_edge.records.plain import nearest
 from tflite_edge.records.preprocess import Preprocess
 
@@ -24,6 +24,7 @@ class Pool:
     samples: uint8 [N, H, W] or [N, H, W, C] images, float32 [N, ...] values, or N image paths.
     y: int64 [N] class numbers, float32 [N, ...] targets, or None.
     fixed: names of the split of each sample ("train" / "test") where the source brings its own, else None.
+    named: whether classes have names, of which the class numbers are only the order.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Pool:
     sha256: str
     fixed: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
+    named: bool = False
 
     @property
     def are_images(self) -> bool:
@@ -64,7 +66,7 @@ class Pool:
         if isinstance(self.samples, np.ndarray):
             squeezed = self.samples[..., 0] if self.samples.ndim == 4 and self.samples.shape[-1] == 1 else self.samples
             self.samples = squeezed
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             decoded = list(pool.map(one, indices.tolist()))
         if len(broken) * 10 > len(indices):
             raise DataError(
@@ -90,7 +92,23 @@ def open_source(source: str) -> Pool:
         return _npz(path)
     if path.exists():
         raise DataError(f"{source} is neither an image folder nor an .npz file", do="see `tflite-edge convert --help`")
-    raise DataError(f"no data called {source!r}", evidence="no such name, folder or file", do=nearest(source, SOURCES))
+    raise DataError(
+        f"no data called {source!r}", evidence="no such name, folder or file", do=nearest(path.name, SOURCES)
+    )
+
+
+def refuse_other_classes(pool: Pool, outputs: int, model: str) -> None:
+    """Raise DataError when `pool`'s classes have names and `model` does not have one output for each of them.
+
+    Where numbers are only the names' order, a missing class shifts the labels of all that come after it.
+    """
+    if pool.named and len(pool.classes) != outputs:
+        raise DataError(
+            f"{pool.name} has {len(pool.classes)} classes, but {model} has {outputs} outputs",
+            evidence=f"classes: {', '.join(pool.classes)}",
+            do="a folder with images for each class the model knows, in alphabetical order that of its outputs; "
+            "or an .npz with integer labels, which may lack a class",
+        )
 
 
 def _digits() -> Pool:
@@ -163,34 +181,64 @@ def _pool(
     classes: Sequence[str] | None = None,
 ) -> Pool:
     """Arrays checked and brought to the pool's types: labels flat, one-hot undone, values finite."""
-    if len(x) == 0:
-        raise DataError(f"{name} holds no samples")
+    x, notes, named = _values(name, x), [], bool(classes)
     if y is not None:
-        if len(y) != len(x):
-            raise DataError(f"{name} has {len(x)} samples but {len(y)} labels")
-        y = _labels(name, np.asarray(y))
-    if x.dtype != np.uint8:
-        if not np.issubdtype(x.dtype, np.number):
-            raise DataError(f"{name} holds values of type {x.dtype}", do="store uint8 images or float32 values")
-        x = x.astype(np.float32)
-        if not np.isfinite(x).all():
-            raise DataError(
-                f"{name} holds NaN or infinite values", evidence=f"{int((~np.isfinite(x)).sum())} of {x.size}"
-            )
+        if y.ndim == 0 or len(y) != len(x):
+            raise DataError(f"{name} has {len(x)} samples but {len(y) if y.ndim else 'a single number as'} labels")
+        if _is_one_hot(y):
+            notes.append(f"labels are one-hot rows of {y.shape[1]}: taken as class numbers")
+            classes = classes or tuple(map(str, range(y.shape[1])))
+            y = y.argmax(axis=1)
+        y = _labels(name, y)
     if y is not None and np.issubdtype(y.dtype, np.integer):
-        count = int(y.max()) + 1
-        classes = tuple(classes) if classes and len(classes) >= count else tuple(str(i) for i in range(count))
-        _refuse_one_class(name, [classes[i] for i in np.unique(y)])
+        classes = _class_names(name, y, classes)
     digest = hashlib.sha256(np.ascontiguousarray(x).tobytes())
     digest.update(b"" if y is None else y.tobytes())
-    return Pool(name, np.ascontiguousarray(x), y, tuple(classes or ()), digest.hexdigest(), fixed)
+    return Pool(name, np.ascontiguousarray(x), y, tuple(classes or ()), digest.hexdigest(), fixed, notes, named)
+
+
+def _values(name: str, x: np.ndarray) -> np.ndarray:
+    """uint8 [N, H, W] or [N, H, W, 1, 3 or 4] images, uint8 [N, F] values, or float32 [N, ...]."""
+    if x.size == 0 or x.ndim == 0:
+        raise DataError(f"{name} holds no samples", evidence=f"x has shape {list(x.shape)}")
+    if x.dtype == np.uint8:
+        if x.ndim > 4 or (x.ndim == 4 and x.shape[3] not in (1, 3, 4)):
+            raise DataError(
+                f"{name} holds uint8 samples of {list(x.shape[1:])}, which are no images",
+                evidence="images are [height, width] or [height, width, 1, 3 or 4 channels]",
+                do="move the channels last; or store values that are no pixels as float32",
+            )
+        return x
+    if x.dtype.kind not in "iuf":
+        raise DataError(f"{name} holds values of type {x.dtype}", do="store uint8 images or float32 values")
+    x = x.astype(np.float32)
+    if not np.isfinite(x).all():
+        raise DataError(f"{name} holds NaN or infinite values", evidence=f"{int((~np.isfinite(x)).sum())} of {x.size}")
+    return x
+
+
+def _class_names(name: str, y: np.ndarray, classes: Sequence[str] | None) -> tuple[str, ...]:
+    count = int(y.max()) + 1
+    if classes and len(classes) < count:
+        raise DataError(
+            f"{name} names {len(classes)} classes, but its labels go up to number {count - 1}",
+            evidence=", ".join(classes),
+            do="one name for each class number from 0 on",
+        )
+    classes = tuple(classes or map(str, range(count)))
+    _refuse_one_class(name, [classes[i] for i in np.unique(y)])
+    return classes
+
+
+def _is_one_hot(y: np.ndarray) -> bool:
+    if y.ndim != 2 or y.shape[1] < 2 or y.dtype.kind not in "biuf":
+        return False
+    return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
 
 
 def _labels(name: str, y: np.ndarray) -> np.ndarray:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all():
-        y = y.argmax(axis=1)
     if np.issubdtype(y.dtype, np.integer) and y.ndim == 1:
         if y.min() < 0:
             raise DataError(f"{name} has negative class numbers", evidence=f"smallest: {y.min()}")
@@ -215,14 +263,14 @@ def _npz(path: Path) -> Pool:
         # Opened here, because numpy leaves the file open when it is no archive.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
+    except (*UNREADABLE, MemoryError) as error:
         raise DataError(
             f"cannot read {path}", evidence=f"{error}", do="an .npz of plain arrays, made by numpy.savez"
         ) from error
-    classes = tuple(map(str, arrays.get("classes", ())))
+    classes = tuple(map(str, np.atleast_1d(arrays.get("classes", ()))))
     if "x_train" in arrays and "x_test" in arrays:
-        x = np.concatenate([arrays["x_train"], arrays["x_test"]])
-        y = np.concatenate([arrays["y_train"], arrays["y_test"]]) if {"y_train", "y_test"} <= arrays.keys() else None
+        x = _joined(path, arrays, "x")
+        y = _joined(path, arrays, "y") if "y_train" in arrays or "y_test" in arrays else None
         fixed = np.array(["train"] * len(arrays["x_train"]) + ["test"] * len(arrays["x_test"]))
         return _pool(path.name, x, y, fixed=fixed, classes=classes)
     if "x" in arrays:
@@ -234,19 +282,29 @@ def _npz(path: Path) -> Pool:
     )
 
 
-def _folder(root: Path) -> Pool:
-    """One sub-folder per class; or `train/` and `test/` (or `val/`), each with one sub-folder per class."""
-    from tflite_edge.tf.data.images import EXTENSIONS
+def _joined(path: Path, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
+    """The train and the test half of x or y, which must be alike: as many labels as samples, of one shape."""
+    halves = [arrays[name] for name in (f"{key}_train", f"{key}_test") if name in arrays]
+    samples = [arrays["x_train"], arrays["x_test"]]
+    if (
+        len(halves) < 2
+        or any(half.ndim == 0 for half in halves)
+        or halves[0].shape[1:] != halves[1].shape[1:]
+        or any(half.shape[:1] != x.shape[:1] for half, x in zip(halves, samples, strict=True))
+    ):
+        raise DataError(
+            f"{path}: {key}_train and {key}_test do not fit",
+            evidence=", ".join(f"{name} {list(array.shape)}" for name, array in sorted(arrays.items())),
+            do="x_train, y_train, x_test and y_test: a label for every sample, and samples of one shape",
+        )
+    return np.concatenate(halves)
 
-    splits = {"train": "train", "test": "test", "val": "test", "validation": "test"}
-    tops = [p for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-    halves = [p for p in tops if p.name in splits]
-    own_split = len(halves) == len(tops) == 2 and {splits[p.name] for p in halves} == {"train", "test"}
-    folders = (
-        [(p, splits[h.name]) for h in halves for p in sorted(h.iterdir()) if p.is_dir()]
-        if own_split
-        else [(p, "") for p in tops]
-    )
+
+def _folder(root: Path) -> Pool:
+    """One sub-folder per class; or train, validation and test (any two), each with one sub-folder per class."""
+    from tflite_edge.tf.data.folder import class_folders, images_in
+
+    folders, notes = class_folders(root)
     classes = tuple(sorted({p.name for p, _ in folders}))
     if not folders:
         raise DataError(
@@ -260,15 +318,15 @@ def _folder(root: Path) -> Pool:
     fixed: list[str] = []
     digest, foreign = hashlib.sha256(), 0
     for folder, split in folders:
-        files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
-        images = [p for p in files if p.suffix.lower() in EXTENSIONS]
-        foreign += len(files) - len(images)
+        images, others = images_in(folder)
+        foreign += len(others)
         if not images:
-            what = f"{len(files)} files, none of them an image" if files else "the folder is empty"
+            what = f"{len(others)} files, none of them an image" if others else "the folder is empty"
             raise DataError(
                 f"no images for the class {folder.name!r}",
                 evidence=f"{folder}: {what}",
-                do="add images, or remove the folder",
+                do="add images; a class cannot be left out, because the folders' order is that of the model's outputs "
+                "(an .npz with integer labels may lack a class)",
             )
         for image in images:
             digest.update(
@@ -277,6 +335,8 @@ def _folder(root: Path) -> Pool:
         paths += images
         labels += [classes.index(folder.name)] * len(images)
         fixed += [split] * len(images)
-    notes = [f"left out, not images: {foreign} files"] if foreign else []
+    if foreign:
+        notes.append(f"left out, not images: {foreign} files")
+    own_split = np.array(fixed) if any(fixed) else None
     y = np.array(labels, dtype=np.int64)
-    return Pool(str(root), paths, y, classes, digest.hexdigest(), np.array(fixed) if own_split else None, notes)
+    return Pool(str(root), paths, y, classes, digest.hexdigest(), own_split, notes, named=True)

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tflite_edge.records.errors import ModelError
+from tflite_edge.tf.models import strangers
 from tflite_edge.tf.quiet import quiet
-
-# Where a Keras config may take classes and functions from without running a stranger's code.
-TRUSTED_MODULES = ("keras", "tf_keras", "builtins")
-# Graph operators that reach outside of the computation. SaveV2 and RestoreV2 are in every SavedModel's saver.
-REACHING_OPERATORS = {
-    "PyFunc",
-    "PyFuncStateless",
-    "EagerPyFunc",
-    "ReadFile",
-    "WriteFile",
-    "MatchingFiles",
-    "LoadLibrary",
-}
-ALLOW = "if you trust whoever made it, add --allow-code"
 
 
 def load(path: Path, *, allow_code: bool = False, input_shape: tuple[int, ...] | None = None) -> Any:
@@ -35,7 +21,7 @@ def load(path: Path, *, allow_code: bool = False, input_shape: tuple[int, ...] |
         model = _saved_model(path, allow_code)
     else:
         _refuse_keras3(path, _version(path))
-        _refuse_code(path, _config(path), allow_code)
+        strangers.refuse_keras_file(path, _config(path), allow_code=allow_code)
         model = _keras_file(path, allow_code)
     model = _close_input(path, model, input_shape)
     _refuse_nan(path, model)
@@ -63,7 +49,7 @@ def _broken(path: Path, error: Exception) -> ModelError:
 def _version(path: Path) -> str:
     """The Keras version that wrote the file, as it says itself; "" when it does not."""
     try:
-        if zipfile.is_zipfile(path):
+        if strangers.is_archive(path):
             with zipfile.ZipFile(path) as archive:
                 return str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
         import h5py
@@ -78,7 +64,7 @@ def _version(path: Path) -> str:
 
 def _config(path: Path) -> Any:
     try:
-        if zipfile.is_zipfile(path):
+        if strangers.is_archive(path):
             with zipfile.ZipFile(path) as archive:
                 return json.loads(archive.read("config.json"))
         import h5py
@@ -108,34 +94,9 @@ def _refuse_keras3(path: Path, version: str) -> None:
         )
 
 
-def _refuse_code(path: Path, config: Any, allow_code: bool) -> None:
-    found = sorted(set(_code_in(config)))
-    if found and not allow_code:
-        raise ModelError(f"{path} would run code of whoever made it", evidence="\n".join(found[:5]), do=ALLOW)
-
-
-def _code_in(node: Any, layer: str = "") -> Iterator[str]:
-    """Lambda layers (pickled bytecode), and classes or functions from untrusted modules."""
-    if isinstance(node, list):
-        for item in node:
-            yield from _code_in(item, layer)
-    if not isinstance(node, dict):
-        return
-    kind = str(node.get("class_name", ""))
-    inner = node.get("config")
-    name = str(inner.get("name", layer)) if isinstance(inner, dict) else layer
-    if kind.rsplit(">", maxsplit=1)[-1] in ("Lambda", "__lambda__"):
-        yield f"Lambda layer {name!r}"
-    module = node.get("module")
-    if isinstance(module, str) and "class_name" in node and module.split(".")[0] not in TRUSTED_MODULES:
-        yield f"{kind} from the module {module!r} (layer {name!r})"
-    for value in node.values():
-        yield from _code_in(value, name)
-
-
 def _saved_model(path: Path, allow_code: bool) -> Any:
     """The serving signature of a SavedModel as a tf_keras model; no Python of its maker is run."""
-    _refuse_reaching(path, allow_code)
+    strangers.refuse_saved_model(path, allow_code=allow_code)
     with quiet():
         import tensorflow as tf
 
@@ -151,24 +112,6 @@ def _saved_model(path: Path, allow_code: bool) -> Any:
             do="tf.saved_model.save(model, folder, signatures=...), or model.export(folder)",
         )
     return _as_keras(path, loaded, signature)
-
-
-def _refuse_reaching(path: Path, allow_code: bool) -> None:
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    proto = SavedModel()
-    try:
-        proto.ParseFromString((path / "saved_model.pb").read_bytes())
-        graph = proto.meta_graphs[0].graph_def
-    except (OSError, DecodeError, IndexError) as error:
-        raise ModelError(
-            f"{path} is not a SavedModel", evidence=str(error), do="a folder with saved_model.pb"
-        ) from error
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    reaching = sorted({f"operator {node.op} ({node.name})" for node in nodes if node.op in REACHING_OPERATORS})
-    if reaching and not allow_code:
-        raise ModelError(f"{path} reaches outside of its graph", evidence="\n".join(reaching[:5]), do=ALLOW)
 
 
 def _as_keras(path: Path, loaded: Any, signature: Any) -> Any:

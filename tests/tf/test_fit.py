@@ -1,0 +1,144 @@
+"""The training loop: labels, teachers, imbalance, early stopping, and going on after a kill."""
+
+import numpy as np
+import pytest
+
+from tflite_edge.records.event import silent
+from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.recipe import DataSource, Training
+from tflite_edge.tf.data.dataset import split
+from tflite_edge.tf.data.sources import Pool
+from tflite_edge.tf.fit import Teacher, _weights, fit, gives_probabilities, steps_per_epoch
+
+pytestmark = pytest.mark.slow
+TRAINING = Training(epochs=6, learning_rate=0.02, batch=16, augment=0.0)
+
+
+def dataset(count=240, classes=3, y=None, labels=True):
+    """Points around three corners of a square: easy, but not at once."""
+    generator = np.random.default_rng(3)
+    label = np.arange(count) % classes if y is None else y
+    corners = np.array([[0, 0], [1, 0], [0, 1]], np.float32)
+    x = (corners[label] + generator.normal(0, 0.25, (count, 2))).astype(np.float32)
+    pool = Pool("points", x, label if labels else None, ("a", "b", "c"), f"{count}")
+    return split(pool, DataSource("points"), Preprocess())
+
+
+def network(width=8, seed=1, logits=False):
+    import tf_keras
+
+    tf_keras.utils.set_random_seed(seed)
+    layers = tf_keras.layers
+    return tf_keras.Sequential(
+        [
+            layers.Input((2,)),
+            layers.Dense(width, "relu"),
+            layers.Dense(3, None if logits else "softmax"),
+        ]
+    )
+
+
+def accuracy(model, data):
+    return float((np.asarray(model(data.test.x)).argmax(-1) == data.test.y).mean())
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_it_learns_whether_the_model_ends_in_a_softmax_or_not(logits):
+    data, model = dataset(), network(logits=logits)
+    assert gives_probabilities(model, data.train.first(8)) is not logits
+    before = accuracy(model, data)
+    fit(model, data, TRAINING, silent)
+    assert accuracy(model, data) > max(0.85, before)
+
+
+def test_an_anomaly_detector_learns_to_answer_what_it_is_shown():
+    import tf_keras
+
+    generator = np.random.default_rng(4)
+    x = np.concatenate([generator.normal(size=(240, 1)) @ [[1.0, 2.0, -1.0]], generator.normal(size=(60, 3))])
+    pool = Pool("machine", x.astype(np.float32), np.repeat([0, 1], [240, 60]), ("normal", "anomalous"), "300")
+    data = split(pool, DataSource("machine", "anomaly"), Preprocess())
+    tf_keras.utils.set_random_seed(1)
+    model = tf_keras.Sequential([tf_keras.layers.Input((3,)), tf_keras.layers.Dense(1), tf_keras.layers.Dense(3)])
+    fit(model, data, Training(epochs=20, learning_rate=0.02, batch=16, patience=5), silent)
+    errors = np.square(np.asarray(model(data.test.x)) - data.test.x).mean(1)
+    assert errors[data.test.y == 0].mean() < 0.1 * errors[data.test.y == 1].mean()
+
+
+def test_the_same_seed_gives_the_same_weights():
+    data = dataset()
+    one, two = network(), network()
+    fit(one, data, TRAINING, silent)
+    fit(two, data, TRAINING, silent)
+    for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_student_without_labels_learns_from_its_teacher():
+    labelled, unlabelled = dataset(), dataset(labels=False)
+    teacher, student = network(32), network(8, seed=2)
+    fit(teacher, labelled, TRAINING, silent)
+    one, none = np.float32([1.0]), np.float32([0.0])
+    fit(student, unlabelled, TRAINING, silent, teacher=Teacher(teacher, one, none, 4.0, 0.7, 0.0))
+    agreed = np.asarray(student(labelled.test.x)).argmax(-1) == np.asarray(teacher(labelled.test.x)).argmax(-1)
+    assert agreed.mean() > 0.9
+
+
+def test_the_teacher_sees_what_it_was_trained_on():
+    """A student that is fed ten times its values: the teacher must be fed a tenth of them."""
+    data = dataset()
+    teacher, student = network(32), network(8, seed=2)
+    fit(teacher, data, TRAINING, silent)
+    data.train.preprocess = data.test.preprocess = Preprocess(std=(0.1,))
+    fit(student, data, TRAINING, silent, teacher=Teacher(teacher, np.float32([0.1]), np.float32([0.0]), 2.0, 1.0, 0.0))
+    assert accuracy(student, data) > 0.85
+
+
+def test_rare_classes_weigh_as_much_as_common_ones():
+    y = np.array([0] * 160 + [1] * 60 + [2] * 20)
+    data = dataset(y=y)
+    weights, labels = _weights(data.train.y, data), data.train.y
+    totals = [weights[labels == label].sum() for label in range(3)]
+    np.testing.assert_allclose(totals, len(labels) / 3, rtol=1e-5)
+    even = dataset()
+    assert set(_weights(even.train.y, even)) == {1.0}
+
+
+def test_early_stopping_goes_back_to_the_best():
+    from dataclasses import replace
+
+    heard = []
+    fit(network(), dataset(), replace(TRAINING, epochs=60, patience=2, learning_rate=0.1), heard.append)
+    assert 2 < len(heard) < 60
+
+
+def test_a_killed_fit_goes_on_where_it_was(tmp_path):
+    class Killed(Exception):
+        pass
+
+    def killer(event):
+        if event.done == 3:
+            raise Killed
+
+    data, model, heard = dataset(), network(), []
+    with pytest.raises(Killed):
+        fit(model, data, TRAINING, killer, backup=tmp_path / "backup")
+    again = network()
+    fit(again, data, TRAINING, heard.append, backup=tmp_path / "backup")
+    assert [event.done for event in heard if event.done] == [4, 5, 6]
+    assert accuracy(again, data) > 0.85
+
+
+def test_a_finished_fit_is_not_run_again(tmp_path):
+    data, heard = dataset(), []
+    first, second = network(), network()
+    fit(first, data, TRAINING, silent, backup=tmp_path / "backup")
+    fit(second, data, TRAINING, heard.append, backup=tmp_path / "backup")
+    assert [event.done for event in heard] == [0]
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_schedules_know_how_many_steps_there_will_be():
+    data = dataset()
+    assert steps_per_epoch(data, TRAINING) == len(data.train) // 16

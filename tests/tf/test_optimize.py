@@ -1,0 +1,145 @@
+"""Chains of steps through the pipeline: what they promise is looked for in the bytes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import tflite_edge
+from tflite_edge.flatbuffer import inspect
+from tflite_edge.records.errors import DataError, ModelError, RecipeError
+from tflite_edge.records.event import silent
+from tflite_edge.records.recipe import Recipe, Tuning, recipe_for
+from tflite_edge.records.step import parse_steps, steps_of
+
+pytestmark = pytest.mark.slow
+GATES = {"gates.max_drop": 60.0, "gates.min_agreement": 0.0}
+
+
+def recipe(model_file, image_folder, steps, *modes, epochs=2, **changes):
+    made = recipe_for(
+        str(model_file),
+        {
+            "data.source": str(image_folder),
+            "convert.quantize": modes or ("int8",),
+            "optimize": steps,
+            **GATES,
+            **changes,
+        },
+    )
+    return replace(made, tune=Tuning(epochs=epochs, learning_rate=0.002, augment=0.0))
+
+
+def kernels(folder, manifest):
+    return {mode: inspect(folder / file) for mode, file in ((m.mode + m.scheme[:8], m.file) for m in manifest.models)}
+
+
+def test_prune_cluster_qat_keep_zeros_and_clusters_into_the_bytes(model_file, image_folder, tmp_path):
+    asked = recipe(model_file, image_folder, "prune=0.5,cluster=8,qat")
+    tables = [{**table, "ends": True} if table["step"] != "qat" else table for table in asked.optimize]
+    manifest = tflite_edge.convert(replace(asked, optimize=tuple(tables)), tmp_path)
+    assert [(model.mode, model.verdict) for model in manifest.models] == [("float32", "ok"), ("int8", "ok")]
+    original, made = (inspect(tmp_path / model.file) for model in manifest.models)
+    assert manifest.models[0].file.endswith("-original-float.tflite")
+    assert original.compression.sparsity < 0.05
+    assert made.compression.sparsity >= 0.45
+    assert not made.float_operators
+    assert "-s5" in manifest.models[1].file
+    assert {step.name for step in manifest.source.steps} == {"prune", "cluster", "qat"}
+    for layer in manifest.source.steps[1].after.layers:
+        if layer.weights > 64 and layer.sparsity > 0.4:
+            assert layer.unique_per_tensor <= 8
+    assert all(kernel.unique_per_channel <= 9 for kernel in made.kernels if kernel.sparsity > 0.4)
+
+
+def test_channels_and_a_teacher_make_a_smaller_file(model_file, image_folder, tmp_path):
+    steps = f"channels=0.5,distill={model_file}"
+    manifest = tflite_edge.convert(recipe(model_file, image_folder, steps, "float32"), tmp_path)
+    original, made = manifest.models
+    assert made.bytes < 0.8 * original.bytes
+    channels, distill = manifest.source.steps
+    assert (
+        channels.after.parameters
+        < channels.before.parameters
+        == distill.before.parameters + (channels.before.parameters - channels.after.parameters)
+    )
+
+
+def test_finished_steps_are_found_again_and_a_changed_one_is_not(model_file, image_folder, tmp_path):
+    heard = []
+    asked = recipe(model_file, image_folder, "prune=0.6", "float32")
+    first = tflite_edge.convert(asked, tmp_path / "a", listen=heard.append)
+    assert any(event.step == "prune" for event in heard)
+    heard.clear()
+    again = tflite_edge.convert(asked, tmp_path / "b", listen=heard.append)
+    assert not any(event.step == "prune" for event in heard)
+    assert [m.sha256 for m in again.models] == [m.sha256 for m in first.models]
+    other = replace(asked, optimize=parse_steps("prune=0.7"))
+    tflite_edge.convert(other, tmp_path / "c", listen=heard.append)
+    assert any(event.step == "prune" for event in heard)
+
+
+def test_what_cannot_work_later_is_refused_before_anything_is_trained(model_file, image_folder, tmp_path):
+    heard = []
+    tables = ({"step": "prune"}, {"step": "cluster", "layers": ["nothing_*"]})
+    asked = replace(recipe(model_file, image_folder, "prune=0.5"), optimize=tables)
+    with pytest.raises((RecipeError, ModelError)):
+        tflite_edge.convert(asked, tmp_path, listen=heard.append)
+    assert not any(event.step == "prune" for event in heard)
+    assert not list(tmp_path.glob("*.tflite"))
+
+
+def test_a_teacher_that_does_not_fit_is_refused(model_file, image_folder, tmp_path, digits):
+    from tflite_edge.tf.quiet import quiet
+
+    with quiet():
+        import tf_keras
+
+        wide = tf_keras.Sequential(
+            [tf_keras.Input((12, 12, 3)), tf_keras.layers.Flatten(), tf_keras.layers.Dense(7, "softmax")]
+        )
+        wide.save(tmp_path / "teacher.h5")
+    with pytest.raises(DataError, match=r"4 classes, but .* 7 outputs"):
+        tflite_edge.convert(recipe(model_file, image_folder, f"distill={tmp_path / 'teacher.h5'}"), tmp_path / "o")
+
+
+def test_the_user_s_model_object_is_not_changed(model_file, image_folder):
+    from tflite_edge.tf.optimize.optimize import optimize
+    from tflite_edge.tf.source import open_model
+
+    asked = recipe(model_file, image_folder, "channels=0.25,prune=0.5,cluster=8,qat", epochs=1)
+    source = open_model(asked, silent)
+    before = [weight.copy() for weight in source.model.get_weights()]
+    names = [layer.name for layer in source.model.layers]
+    made = optimize(source, asked, silent)
+    assert made.quantized is not None
+    assert [layer.name for layer in source.model.layers] == names
+    for old, new in zip(before, source.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("qat,prune=0.5", "cannot run qat, prune in this order"),
+        ("cluster=16,prune", "in this order"),
+        ("prune,distill=t.h5", "in this order"),
+        ("prune,prune", "twice"),
+        ("prune=1.5", "sparsity must be in"),
+        ("cluster=1", "at least 2"),
+        ("prun=0.5", "did you mean 'prune'"),
+        ("qat=3", "takes no value"),
+        ("distill", "needs a teacher"),
+        ("channels", "needs one goal"),
+    ],
+)
+def test_steps_that_cannot_work_are_refused_when_they_are_read(text, message):
+    with pytest.raises(RecipeError, match=message):
+        steps_of(parse_steps(text))
+
+
+def test_a_recipe_with_steps_survives_the_round_trip():
+    from tflite_edge.records.plain import from_plain, to_plain
+
+    made = recipe_for("mobilenet", {"optimize": "channels=0.5,prune=0.5,cluster=16,qat"})
+    assert from_plain(Recipe, to_plain(made)) == made

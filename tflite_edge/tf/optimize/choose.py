@@ -1,0 +1,123 @@
+"""Which layers a step works on, each other one with the reason why it is spared."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tflite_edge.records.errors import ModelError, RecipeError
+
+# Layer -> the attribute of its kernel that TF-MOT prunes and clusters. Not DepthwiseConv2D: of MobileNet's weights
+# it has one in a hundred, and 9 weights a channel have nothing to spare (TF-MOT's registries leave it out, too).
+KERNELS = {
+    "Dense": "kernel",
+    "Conv1D": "kernel",
+    "Conv2D": "kernel",
+    "Conv3D": "kernel",
+    "Conv2DTranspose": "kernel",
+    "SeparableConv1D": "pointwise_kernel",
+    "SeparableConv2D": "pointwise_kernel",
+}
+WRAPPERS = {
+    "PruneLowMagnitude": "pruned",
+    "ClusterWeights": "clustered",
+    "QuantizeAnnotate": "annotated for quantisation",
+    "QuantizeWrapper": "quantised",
+    "QuantizeWrapperV2": "quantised",
+    "Quantized": "quantised",
+    "QuantizeLayer": "quantised",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """names: of the layers that the step works on, in the model's order. spared: (name, why) of the others."""
+
+    names: tuple[str, ...]
+    spared: tuple[tuple[str, str], ...]
+
+
+def choose(model: Any, step: Any, unfit: Callable[[Any], str]) -> Choice:
+    """The layers of `model`, which has no nested ones, that `step` works on.
+
+    step: a record with name, layers (shell patterns for names or types) and ends. unfit: says why a layer
+    cannot take the step, "" when it can. Raises RecipeError when none is left, naming what there is.
+    """
+    known = [layer for layer in model.layers if type(layer).__name__ in KERNELS]
+    ends = set() if step.ends or not known else {known[0].name, known[-1].name}
+    for pattern in step.layers:
+        if not any(_matches(layer, pattern) for layer in model.layers):
+            raise RecipeError(
+                f"no layer matches {pattern!r} in {step.name}", evidence=_listed(known), do="a layer's name or type"
+            )
+    names, spared = [], []
+    for layer in model.layers:
+        why = _why_not(layer, step, ends) or (unfit(layer) if layer in known else "")
+        if layer in known and not why:
+            names.append(layer.name)
+        elif layer in known or (step.layers and any(_matches(layer, pattern) for pattern in step.layers)):
+            spared.append((layer.name, why))
+    if not names:
+        raise RecipeError(
+            f"{step.name} applies to no layer of {model.name}",
+            evidence="\n".join(f"{name}: {why}" for name, why in spared[:10]) or "it has no Dense or Conv layer",
+            do="set ends = true for the first and last layer"
+            if ends & {name for name, _ in spared}
+            else "leave it out",
+        )
+    return Choice(tuple(names), tuple(spared))
+
+
+def _why_not(layer: Any, step: Any, ends: set[str]) -> str:
+    if type(layer).__name__ not in KERNELS:
+        return f"{type(layer).__name__} cannot be {step.name}d"
+    if step.layers and not any(_matches(layer, pattern) for pattern in step.layers):
+        return "not asked for"
+    if not layer.trainable_weights:
+        return "frozen: layer.trainable is false"
+    if layer.name in ends:
+        return "the first and the last layer hold few weights and hurt most"
+    return ""
+
+
+def _matches(layer: Any, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(layer.name, pattern) or fnmatch.fnmatchcase(type(layer).__name__, pattern)
+
+
+def _listed(layers: list[Any]) -> str:
+    return "there are: " + (", ".join(f"{layer.name} ({type(layer).__name__})" for layer in layers[:20]) or "none")
+
+
+def kernel_of(layer: Any) -> Any:
+    """The variable that prune and cluster work on."""
+    return getattr(layer, KERNELS[type(layer).__name__])
+
+
+def refuse_wrapped(model: Any, step: str) -> None:
+    """Raises ModelError for models that went through TF-MOT already, and for those of mixed precision."""
+    for layer in _all_layers(model):
+        state = WRAPPERS.get(type(layer).__name__)
+        if state:
+            raise ModelError(
+                f"{step} cannot start: {model.name} is {state} already",
+                evidence=f"layer {layer.name} ({type(layer).__name__})",
+                do="give the model from before; a quantised one cannot go back"
+                if "quant" in state
+                else "strip the wrappers first (tfmot strip_pruning or strip_clustering)",
+            )
+        if getattr(layer, "compute_dtype", "float32") == "float16":
+            raise ModelError(
+                f"{step} cannot work on {model.name}: it computes in float16",
+                evidence=f"layer {layer.name} has the policy mixed_float16",
+                do="load the weights into a model of the policy float32",
+            )
+
+
+def _all_layers(model: Any) -> list[Any]:
+    return [
+        inner
+        for layer in model.layers
+        for inner in ([layer, *_all_layers(layer)] if hasattr(layer, "layers") else [layer])
+    ]
