@@ -42,6 +42,7 @@ def evaluate(
     model: str | Path,
     data: str = "",
     *,
+    task: str = "auto",
     normalize: str = "auto",
     target: Target | None = None,
     listen: Listener = silent,
@@ -49,8 +50,8 @@ def evaluate(
     """Score `model` on the test samples of `data`, by default of what it was made with, or of the digits.
 
     Of the data that the manifest beside the model names, however they are spelt, it takes the samples that
-    `convert` did not train or calibrate with, and the same preprocessing. Without a manifest and with
-    normalize "auto" the normalisation is chosen on the other samples. Raises EdgeError.
+    `convert` did not train or calibrate with, and the same preprocessing. task "auto" is what the manifest says;
+    without a manifest and with normalize "auto" the normalisation is chosen on the other samples. Raises EdgeError.
     """
     from tflite_edge.tf.data.dataset import split
     from tflite_edge.tf.data.packs import write_pack
@@ -60,15 +61,17 @@ def evaluate(
     facts = flatbuffer.inspect(path)
     made = _made(path, facts.file.sha256)
     source = data or (made.recipe.data.source if made else "digits")
+    if made and task == "auto":
+        task = made.recipe.data.task
     listen(Event("load", source))
     pool = open_source(source)
-    if len(facts.outputs[0].shape) == 2:
+    if len(facts.outputs[0].shape) == 2 and task != "anomaly":
         refuse_other_classes(pool, facts.outputs[0].shape[-1], str(path))
     notes = []
     if made and pool.sha256 == made.manifest.source.data_sha256:
-        asked = replace(made.recipe.data, source=source, normalize=normalize)
+        asked = replace(made.recipe.data, source=source, task=task, normalize=normalize)
     else:
-        asked = DataSource(source, normalize=normalize)
+        asked = DataSource(source, task, normalize)
         if made:
             notes.append(f"not the data this model was made with: {asked.test:.0%} of it are scored")
     if made and normalize == "auto":
@@ -78,7 +81,7 @@ def evaluate(
     dataset = split(pool, asked, preprocess)
     fed = Preprocess(channels=preprocess.channels) if made and made.variant.baked else preprocess
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
-        pack = write_pack(Path(work) / "test.npz", dataset.test.raw, dataset.test.y)
+        pack = write_pack(Path(work) / "test.npz", dataset.test.raw, dataset.test.y, anomaly=dataset.anomaly)
         listen(Event("score", f"{len(dataset.test)} samples"))
         score = local.score(_job(path, pack, fed, target), deadline_s=target.deadline_s)
     return Evaluation(score, preprocess, why, pool.classes, tuple(dict.fromkeys([*notes, *dataset.notes, *pool.notes])))

@@ -17,7 +17,7 @@ from tflite_edge.records.job import Job, cores
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
-from tflite_edge.records.verdict import FAILED, Finding, drop_points, judge, verdict_of
+from tflite_edge.records.verdict import FAILED, Finding, drop_of, judge, verdict_of
 from tflite_edge.targets import local
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
     bench = local.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
     findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
     suffix = facts.compression.suffix if facts.compression else ""
-    drop = None if score.lost is None else drop_points(score.gained or 0, score.lost, score.images)
+    drop, drop_ci = drop_of(score)
     return Variant(
         mode=conversion.mode,
         file=f"{recipe.name}-{conversion.prefix}{facts.scheme}{suffix}.tflite",
@@ -82,8 +82,8 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
         gzip_bytes=facts.file.gzip_bytes,
         verdict=verdict_of(findings),
         findings=findings,
-        drop=drop and drop[0],
-        drop_ci=drop and drop[1],
+        drop=drop,
+        drop_ci=drop_ci,
         compression=facts.compression,
         score=score,
         bench=bench,

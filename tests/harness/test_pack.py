@@ -18,7 +18,8 @@ def test_all_three_arrays_or_only_x(tmp_path):
     pack = load_pack(save(tmp_path / "a.npz", x=X, y=np.arange(3), reference=np.zeros((3, 10), np.float32)))
     assert pack.x.shape == (3, 2, 2, 1)
     assert pack.y.tolist() == [0, 1, 2]
-    assert load_pack(save(tmp_path / "b.npz", x=X))[1:] == (None, None, None)
+    assert load_pack(save(tmp_path / "b.npz", x=X))[1:] == (None, None, None, False)
+    assert load_pack(save(tmp_path / "c.npz", x=X, task="anomaly")).anomaly
 
 
 @pytest.mark.parametrize(

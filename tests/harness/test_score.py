@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflite_edge.harness.score import answer_all, compare
+from tflite_edge.harness.score import answer_all, auc, compare, compare_errors
 from tflite_edge.records.errors import DataError
 
 # Four images, three classes: this model answers 0 1 2 0, the float model 0 1 1 2, the truth is 0 1 2 2.
@@ -53,6 +53,34 @@ def test_regression_by_hand():
     found = compare(outputs, np.array([0.0, 4.0], np.float32), reference)
     assert found.pop("relative_error") == pytest.approx((4.25 / 2) ** 0.5 / 1.25)
     assert found == {"task": "regression", "mae": 1.5, "reference_mae": 0.75, "max_difference": 2.0}
+
+
+def test_anomalies_by_hand():
+    x = np.zeros((4, 2), np.float32)
+    outputs = np.array([[1, 1], [0, 2], [3, 0], [0, 1]], np.float32)  # errors 1, 2, 4.5, 0.5
+    reference = np.array([[1, 0], [0, 2], [3, 0], [0, 3]], np.float32)  # errors 0.5, 2, 4.5, 4.5
+    found = compare_errors(outputs, x, np.array([0, 1, 1, 0]), reference)
+    assert found == {"task": "anomaly", "auc": 1.0, "reference_auc": 0.625, "max_difference": 2.0}
+    assert compare_errors(outputs, x, np.array([0, 0, 0, 0]), None) == {"task": "anomaly", "auc": None}
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=40))
+def test_auc_is_the_share_of_pairs_in_order(samples):
+    scores, positive = (np.array(column) for column in zip(*samples, strict=True))
+    pairs = np.sign(scores[positive][:, np.newaxis] - scores[~positive][np.newaxis])
+    if pairs.size == 0:
+        assert auc(scores, positive) is None
+    else:
+        assert auc(scores, positive) == pytest.approx((pairs.mean() + 1) / 2)
+        assert auc(-scores, positive) == pytest.approx(1 - auc(scores, positive))
+
+
+@pytest.mark.parametrize("y", [None, np.array([0, 1, 2, 0]), np.array([0.5, 0, 1, 0]), np.zeros((4, 2), int)])
+def test_anomalies_need_labels_of_zero_and_one(y):
+    with pytest.raises(DataError, match="labelled 1 and normal samples 0"):
+        compare_errors(OUTPUTS, OUTPUTS, y, None)
+    with pytest.raises(DataError, match="x does not fit"):
+        compare_errors(OUTPUTS, OUTPUTS[:, :2], np.zeros(4, int), None)
 
 
 def test_labels_in_a_column_as_keras_gives_them():

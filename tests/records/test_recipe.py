@@ -1,6 +1,6 @@
 import pytest
 
-from tflite_edge.records.errors import RecipeError
+from tflite_edge.records.errors import RecipeError, UsageError
 from tflite_edge.records.recipe import NAMED_DATA, Convert, read_recipe, recipe_for
 
 
@@ -54,6 +54,18 @@ def test_a_missing_recipe_is_named():
 def test_changes_are_laid_over_the_recipe():
     recipe = recipe_for("mobilenet", {"convert.io": "uint8", "data.source": None, "gates.max_drop": 3.0})
     assert (recipe.convert.io, recipe.data.source, recipe.gates.max_drop) == ("uint8", "digits", 3.0)
+
+
+def test_an_anomaly_detector_is_neither_baked_nor_optimised(tmp_path):
+    with pytest.raises(UsageError, match="bake and task anomaly do not go together"):
+        recipe_for("autoencoder", {"data.task": "anomaly", "convert.bake": True})
+    path = tmp_path / "r.toml"
+    path.write_text('[model]\nname = "autoencoder"\n[data]\ntask = "anomaly"\n[[optimize]]\nstep = "prune"\n')
+    with pytest.raises(RecipeError, match="steps and task anomaly do not go together"):
+        read_recipe(str(path))
+    with pytest.raises(UsageError, match="unknown task") as caught:
+        recipe_for("autoencoder", {"data.task": "anomalie"})
+    assert caught.value.do == "did you mean 'anomaly'?"
 
 
 def test_only_int8_takes_the_io_type():

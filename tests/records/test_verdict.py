@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tflite_edge.records.job import Runtime, ScoreResult
-from tflite_edge.records.verdict import DEGRADED, FAILED, OK, Finding, Gates, drop_points, judge, verdict_of, worst
+from tflite_edge.records.verdict import (
+    DEGRADED,
+    FAILED,
+    OK,
+    Finding,
+    Gates,
+    drop_of,
+    drop_points,
+    judge,
+    verdict_of,
+    worst,
+)
 
 SCORE = ScoreResult(Runtime("r", "1", "", "3", "x", "1"), "classification", 100, 1.0, 100.0, 1, agreement=1.0)
 
@@ -52,6 +63,15 @@ def test_regression_is_held_against_the_growth_of_the_error():
     score = replace(SCORE, task="regression", agreement=None, mae=1.02, reference_mae=1.0)
     assert "grew by 2.00 %" in judge("int8", score, Gates())[0].what
     assert judge("int8", score, Gates(max_drop=3.0)) == ()
+
+
+def test_anomalies_are_held_against_the_points_of_auc():
+    score = replace(SCORE, task="anomaly", agreement=None, auc=0.87, reference_auc=0.89)
+    assert drop_of(score) == (pytest.approx(2.0), None)
+    assert judge("int8", score, Gates(max_drop=2.1)) == ()
+    (finding,) = judge("int8", score, Gates(max_drop=1.9))
+    assert "AUC is 2.00 points below" in finding.what
+    assert judge("int8", replace(score, auc=None, reference_auc=None), Gates()) == ()
 
 
 def test_worst():

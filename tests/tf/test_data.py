@@ -38,6 +38,35 @@ def test_splits_never_overlap_cover_everything_and_repeat(labels, seed):
     assert np.array_equal(again.calibration.wanted, parts.calibration.wanted)
 
 
+@pytest.mark.parametrize("own_split", [False, True])
+def test_anomalies_are_for_the_test_alone(own_split):
+    y = np.array([0] * 300 + [1] * 50)
+    fixed = np.array(["train", "test"] * 175) if own_split else None
+    parts = split(pool_of(y, fixed), DataSource(task="anomaly"), SMALL)
+    assert parts.task == "anomaly"
+    assert not parts.train.y.any()
+    assert not parts.calibration.y.any()
+    assert parts.test.y.sum() == (25 if own_split else 50)
+    assert (parts.test.y == 0).sum() == (150 if own_split else 60)
+
+
+def test_a_mean_in_the_wrong_order_of_colours_is_never_guessed():
+    assert "imagenet-caffe" not in normalization.trials(pool_of([0, 1] * 50), (8, 8, 3), DataSource())
+    asked = normalization.trials(pool_of([0, 1] * 50), (8, 8, 3), DataSource(normalize="imagenet-caffe"))
+    assert asked["imagenet-caffe"].std == (1.0,)
+
+
+def test_what_does_not_say_what_is_normal_is_refused():
+    for y in ([0, 1, 2] * 50, [1, 2] * 50):
+        with pytest.raises(DataError, match="does not say what is normal"):
+            split(pool_of(y), DataSource(task="anomaly"), SMALL)
+    unlabelled = Pool("p", np.zeros((99, 8), np.float32), None, (), "0")
+    with pytest.raises(DataError, match="does not say what is normal"):
+        split(unlabelled, DataSource(task="anomaly"), Preprocess())
+    with pytest.raises(DataError, match="nothing tells how"):
+        normalization.trials(pool_of([0, 1] * 50), (8, 8, 1), DataSource(task="anomaly"))
+
+
 def test_calibration_is_stratified_although_the_data_are_not():
     pool = pool_of([0] * 900 + [1] * 100)
     parts = split(pool, DataSource(calibration_samples=20), SMALL)

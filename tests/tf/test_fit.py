@@ -51,6 +51,20 @@ def test_it_learns_whether_the_model_ends_in_a_softmax_or_not(logits):
     assert accuracy(model, data) > max(0.85, before)
 
 
+def test_an_anomaly_detector_learns_to_answer_what_it_is_shown():
+    import tf_keras
+
+    generator = np.random.default_rng(4)
+    x = np.concatenate([generator.normal(size=(240, 1)) @ [[1.0, 2.0, -1.0]], generator.normal(size=(60, 3))])
+    pool = Pool("machine", x.astype(np.float32), np.repeat([0, 1], [240, 60]), ("normal", "anomalous"), "300")
+    data = split(pool, DataSource("machine", "anomaly"), Preprocess())
+    tf_keras.utils.set_random_seed(1)
+    model = tf_keras.Sequential([tf_keras.layers.Input((3,)), tf_keras.layers.Dense(1), tf_keras.layers.Dense(3)])
+    fit(model, data, Training(epochs=20, learning_rate=0.02, batch=16, patience=5), silent)
+    errors = np.square(np.asarray(model(data.test.x)) - data.test.x).mean(1)
+    assert errors[data.test.y == 0].mean() < 0.1 * errors[data.test.y == 1].mean()
+
+
 def test_the_same_seed_gives_the_same_weights():
     data = dataset()
     one, two = network(), network()

@@ -12,7 +12,7 @@ from tflite_edge.cli import show
 from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.conversion import IO_TYPES
 from tflite_edge.records.preprocess import NORMALIZATIONS
-from tflite_edge.records.recipe import WEIGHTS
+from tflite_edge.records.recipe import TASKS, WEIGHTS
 from tflite_edge.records.verdict import FAILED, OK
 
 
@@ -32,6 +32,9 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder.  [default: build/NAME]")
 @click.option(
     "--data", "data__source", metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, cifar100, a folder or .npz."
+)
+@click.option(
+    "--task", "data__task", type=click.Choice(TASKS), help="anomaly: label 1 is what the model cannot rebuild."
 )
 @click.option(
     "--quantize", "convert__quantize", callback=_words, metavar="MODES", help="float32,float16,dynamic,int8,int16x8."

@@ -7,6 +7,7 @@ import click
 from tflite_edge.cli import show
 from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.preprocess import NORMALIZATIONS
+from tflite_edge.records.recipe import TASKS
 from tflite_edge.records.verdict import OK
 
 
@@ -14,6 +15,9 @@ from tflite_edge.records.verdict import OK
 @click.argument("model")
 @click.option(
     "--data", default="", metavar="DATA", help="As for convert.  [default: what the model was made with, else digits]"
+)
+@click.option(
+    "--task", type=click.Choice(TASKS), default="auto", show_default=True, help="As for convert, else the manifest's."
 )
 @click.option("--normalize", type=click.Choice(["auto", *NORMALIZATIONS]), default="auto", show_default=True)
 @click.option(
@@ -28,7 +32,9 @@ from tflite_edge.records.verdict import OK
     help="Longest time in seconds.",
 )
 @format_option
-def command(model: str, data: str, normalize: str, runtime: str, threads: int, deadline: float, sink: Sink) -> None:
+def command(
+    model: str, data: str, task: str, normalize: str, runtime: str, threads: int, deadline: float, sink: Sink
+) -> None:
     """Score a .tflite file on the test samples of DATA, in a process of its own.
 
     \b
@@ -40,5 +46,7 @@ def command(model: str, data: str, normalize: str, runtime: str, threads: int, d
     from tflite_edge.records.recipe import Target
 
     with sink.listening() as listen:
-        result = evaluate(model, data, normalize=normalize, target=Target(runtime, threads, deadline), listen=listen)
+        result = evaluate(
+            model, data, task=task, normalize=normalize, target=Target(runtime, threads, deadline), listen=listen
+        )
     sink.result("evaluate", OK, {"model": model, **to_plain(result)}, *show.evaluation(result, model))

@@ -23,7 +23,8 @@ allow_code = false          # load a file that runs its maker's code (Lambda lay
 
 [data]
 source = {data}           # digits, mnist, fashion_mnist, cifar10, cifar100, an image folder, an .npz
-normalize = "auto"          # none (0..255), 0..1, -1..1, imagenet-torch
+task = "auto"               # anomaly: labels 0 (normal) and 1, for a model that rebuilds its input
+normalize = "auto"          # none (0..255), 0..1, -1..1, imagenet-torch, imagenet-caffe
 fit = "stretch"             # stretch, or crop: scale the shorter side, cut the centre
 test = 0.2                  # shares set aside where the source has no test split of its own
 calibration = 0.1

@@ -22,7 +22,14 @@ def command(sink: Sink) -> None:
     ]
     columns = ["name ", "input ", "alpha", "smallest", "normalize ", "about "]
     rows = [
-        [e["name"], "x".join(map(str, e["input"])), str(e["alpha"]), str(e["smallest"]), e["normalize"], e["about"]]
+        [
+            e["name"],
+            "x".join(map(str, e["input"])),
+            "-" if e["alpha"] is None else str(e["alpha"]),
+            str(e["smallest"]),
+            e["normalize"],
+            e["about"],
+        ]
         for e in entries
     ]
     sink.result("models", OK, {"models": entries}, Table(columns, rows))

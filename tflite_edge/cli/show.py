@@ -29,13 +29,14 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     rows = []
     for model in manifest.models:
         score, bench = model.score, model.bench
-        drop = "-" if model.drop is None else f"{model.drop:+.2f} ±{model.drop_ci:.2f}"
+        interval = "" if model.drop_ci is None else f" ±{model.drop_ci:.2f}"
+        drop = "-" if model.drop is None else f"{model.drop:+.2f}{interval}"
         rows.append(
             [
                 model.scheme if model.file else f"({model.mode})",
                 f"{model.bytes / 1024:,.1f}" if model.file else "-",
                 f"{model.gzip_bytes / 1024:,.1f}" if model.file else "-",
-                _percent(score.top1 if score else None),
+                _percent(_quality(score) if score else None),
                 drop,
                 _percent(score.agreement if score else None),
                 _ms(bench.median_s) if bench else "-",
@@ -43,7 +44,8 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
                 model.verdict,
             ]
         )
-    columns = ["scheme ", "KiB", "gzip", "top-1 %", "drop points", "agree %", "ms", "x float", "verdict "]
+    quality = "AUC %" if source.task == "anomaly" else "top-1 %"
+    columns = ["scheme ", "KiB", "gzip", quality, "drop points", "agree %", "ms", "x float", "verdict "]
     yield Table(columns, rows, spare=("agree %", "gzip", "x float"))
     yield from _realised(manifest.models, bool(source.steps))
     yield from _findings((f.what, f) for model in manifest.models for f in model.findings)
@@ -52,6 +54,10 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
         threads = f"{ran.threads} thread{'s' if ran.threads > 1 else ''}"
         yield f"ran on {ran.runtime.name} {ran.runtime.version}, {threads}, this machine ({manifest.host['cpu']})"
     yield f"in {out}: {manifest.name}-SCHEME.tflite, manifest.json, labels.txt, samples.npz"
+
+
+def _quality(score: ScoreResult) -> float | None:
+    return score.auc if score.task == "anomaly" else score.top1
 
 
 def _steps(steps: Sequence[StepRecord]) -> Table:
@@ -165,6 +171,9 @@ def evaluation(result: Evaluation, model: str) -> Iterable[Table | str]:
             [[_percent(score.top1), _percent(score.top5), f"{score.images_per_s:,.0f}", str(score.workers)]],
         )
         yield from _confused(score, result.labels)
+    elif score.task == "anomaly":
+        auc = "- (all samples are normal, or none is)" if score.auc is None else f"{score.auc:.4f}"
+        yield f"AUC of the reconstruction error {auc}, {score.images_per_s:,.0f} samples/s"
     elif score.mae is not None:
         yield f"mean absolute error {score.mae:.6g}, {score.images_per_s:,.0f} samples/s"
 

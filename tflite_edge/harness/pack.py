@@ -4,6 +4,7 @@
 - y, optional: integer labels [N] (classification), or float targets, one per output (regression)
 - reference, optional: float32 [N, K], what the Keras model behind the file answers on the same `x`
 - baseline, optional: float32 [N, K], the same of the float model before it was optimised
+- task, optional: the word "anomaly" where y is 0 (normal) or 1, and the model answers its own input
 """
 
 from __future__ import annotations
@@ -38,13 +39,15 @@ class Pack(NamedTuple):
     y: Optional[Array]
     reference: Optional[Array]
     baseline: Optional[Array] = None
+    anomaly: bool = False
 
 
 def load_pack(path: str) -> Pack:
     """Read a pack; nothing in it may be a pickle. Raises DataError."""
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            pack = Pack(arrays["x"], arrays.get("y"), arrays.get("reference"), arrays.get("baseline"))
+            anomaly = str(arrays.get("task", "")) == "anomaly"
+            pack = Pack(arrays["x"], arrays.get("y"), arrays.get("reference"), arrays.get("baseline"), anomaly)
     except UNREADABLE as error:
         raise DataError(
             f"{path} is not a pack",
@@ -53,7 +56,7 @@ def load_pack(path: str) -> Pack:
         ) from error
     if pack.x.ndim == 0 or len(pack.x) == 0:
         raise DataError(f"the pack {path} is empty", evidence=f"x has shape {list(pack.x.shape)}")
-    for key, array in pack._asdict().items():
+    for key, array in (("x", pack.x), ("y", pack.y), ("reference", pack.reference)):
         if array is None:
             continue
         if array.ndim == 0 or len(array) != len(pack.x):

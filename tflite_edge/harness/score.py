@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy as np
 
 from tflite_edge.harness.pack import check_images, load_pack
-from tflite_edge.harness.preprocess import Array, dequantize, encoder
+from tflite_edge.harness.preprocess import Array, dequantize, encoder, normalize
 from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals
 from tflite_edge.records.errors import DataError, MissingError, ModelError
 from tflite_edge.records.job import Job, ScoreResult
@@ -51,7 +51,11 @@ def score(job: Job) -> ScoreResult:
         seconds=seconds,
         images_per_s=len(outputs) / seconds,
         workers=workers,
-        **compare(outputs, pack.y, pack.reference, pack.baseline),
+        **(
+            compare_errors(outputs, normalize(pack.x, record), pack.y, pack.reference)
+            if pack.anomaly
+            else compare(outputs, pack.y, pack.reference, pack.baseline)
+        ),
     )
 
 
@@ -137,6 +141,40 @@ def compare(
         labels = _labels(y, flat, one_score_per_class)
         found.update(task="classification", **_classification(flat, labels, beside))
     return found
+
+
+def compare_errors(outputs: Array, x: Array, y: Optional[Array], reference: Optional[Array]) -> Dict[str, Any]:
+    """The fields of ScoreResult for a model that rebuilds its input, all float32 [N, ...]. Raises DataError.
+
+    The worse a sample is rebuilt (mean squared error), the less it is like those the model was trained
+    on: that error is the score of which the AUC is taken (y: 1 is anomalous, 0 normal).
+    """
+    flat = outputs.reshape(len(outputs), -1)
+    wanted = _shaped(x, flat, "x")
+    if y is None or y.shape[:1] != (y.size,) or not np.isin(y, (0, 1)).all():
+        evidence = "y is missing" if y is None else f"y is {y.dtype} {list(y.shape)}, {y.min()} to {y.max()}"
+        raise DataError("anomalies are labelled 1 and normal samples 0", evidence=evidence)
+    anomalous = y.astype(bool)
+    found: Dict[str, Any] = {"task": "anomaly", "auc": auc(((flat - wanted) ** 2).mean(axis=1), anomalous)}
+    if reference is not None:
+        answers = _shaped(reference, flat, "reference")
+        found["max_difference"] = float(np.abs(flat - answers).max())
+        found["reference_auc"] = auc(((answers - wanted) ** 2).mean(axis=1), anomalous)
+    return found
+
+
+def auc(scores: Array, positive: Array) -> Optional[float]:
+    """The share of pairs of a positive and a negative sample in which the positive scores more; ties count half.
+
+    scores: float [N]; positive: bool [N]. None without a sample of either kind. By ranks: Mann and
+    Whitney (1947), DOI 10.1214/aoms/1177730491.
+    """
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if positives == 0 or negatives == 0:
+        return None
+    _, group, sizes = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]  # equal scores share the mean of their ranks
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def _shaped(array: Array, flat: Array, key: str) -> Array:

@@ -127,11 +127,14 @@ class BenchResult:
 class ScoreResult:
     """One model's answers on one pack. Shares are in [0, 1]; what has no basis is None.
 
-    task: "classification" (integer labels), "regression" (float targets) or "agreement" (no labels).
+    task: "classification" (integer labels), "regression" (float targets), "anomaly" (labels 0 and 1 of
+        inputs that the model answers with a reconstruction) or "agreement" (no labels).
     top1, top5: against the labels; top5 is None below six classes. reference_top1: the float model's.
     confusion: {"true,predicted": images}. gained, lost: images that only this model / only the
         float model got right.
     mae, reference_mae: regression error of this model and of the float model, in target units.
+    auc, reference_auc: area under the ROC curve of the reconstruction error, mean squared per sample, of
+        this model and of the float model; None where all samples are normal or none is.
     agreement: share of images on which this model and the float model have the same argmax.
     max_difference: largest absolute difference of any output to the float model's.
     relative_error: root mean square difference to the float model's outputs over their standard deviation.
@@ -151,6 +154,8 @@ class ScoreResult:
     lost: Optional[int] = None
     mae: Optional[float] = None
     reference_mae: Optional[float] = None
+    auc: Optional[float] = None
+    reference_auc: Optional[float] = None
     agreement: Optional[float] = None
     max_difference: Optional[float] = None
     relative_error: Optional[float] = None

@@ -42,7 +42,8 @@ class Variant:
     """One flatbuffer: what was asked (`mode`), what the bytes are (`scheme`), and how it did on the target.
 
     baked: the input takes raw values, so the preprocessing's arithmetic is not to be done again.
-    drop, drop_ci: points of top-1 below the float Keras model and half of the 95 % interval.
+    drop, drop_ci: points of top-1 below the float Keras model and half of the 95 % interval (anomaly:
+        points of AUC, without an interval).
     """
 
     mode: str

@@ -9,12 +9,14 @@ from tflite_edge.records.errors import RecipeError
 
 # (mean, std) per channel in raw pixel units 0..255: value = (pixel - mean) / std. Channels are RGB.
 # The most usual first: where the data cannot tell two apart, the earlier one is taken.
-# "imagenet-torch" is torchvision's mean and std (pytorch.org, torchvision.models) times 255.
+# "imagenet-torch" is torchvision's mean and std (pytorch.org, torchvision.models) times 255; "imagenet-caffe" is
+# the mean that Keras's ResNet50 and VGG were trained with (keras.applications.imagenet_utils), here in RGB order.
 NORMALIZATIONS: Dict[str, Tuple[Tuple[float, ...], Tuple[float, ...]]] = {
     "-1..1": ((127.5,), (127.5,)),
     "0..1": ((0.0,), (255.0,)),
     "none": ((0.0,), (1.0,)),
     "imagenet-torch": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "imagenet-caffe": ((123.68, 116.779, 103.939), (1.0,)),
 }
 
 

@@ -18,6 +18,7 @@ from tflite_edge.records.verdict import Gates
 
 NAMED_DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
 WEIGHTS = ("train", "imagenet", "random")
+TASKS = ("auto", "anomaly")
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,15 @@ class ModelSource:
 class DataSource:
     """`source`: one of NAMED_DATA, an image folder or an .npz; a zoo model takes digits without one.
 
+    task: "auto", what the labels say: integers are classes, floats are targets; or "anomaly": labels
+        are 0 (normal) and 1, and the model answers its own input, the worse the stranger it is.
     normalize: a key of NORMALIZATIONS, or "auto": the zoo model's own, else what the model proves to
         have been trained with. test and calibration: shares of the pool where the source has no split
         of its own. calibration_samples: size of the representative dataset, stratified by class.
     """
 
     source: str = ""
+    task: str = "auto"
     normalize: str = "auto"
     fit: str = "stretch"
     test: float = 0.2
@@ -66,6 +70,8 @@ class DataSource:
     seed: int = 7
 
     def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise RecipeError(f"unknown task {self.task!r}", do=nearest(self.task, TASKS))
         if self.normalize not in ("auto", *NORMALIZATIONS):
             raise RecipeError(
                 f"unknown normalize {self.normalize!r}", do=nearest(self.normalize, ("auto", *NORMALIZATIONS))
@@ -174,7 +180,18 @@ class Recipe:
             )
         if not self.data.source:
             object.__setattr__(self, "data", replace(self.data, source="digits"))
-        steps_of(self.optimize)
+        if self.data.task == "anomaly" and self.convert.bake:
+            raise RecipeError(
+                "bake and task anomaly do not go together",
+                evidence="the model rebuilds its normalised input, and baked it takes the raw one",
+                do="bake = false",
+            )
+        if steps_of(self.optimize) and self.data.task == "anomaly":
+            raise RecipeError(
+                "optimisation steps and task anomaly do not go together",
+                evidence="what a step costs is measured in accuracy, and a model that rebuilds its input has none",
+                do="remove the [[optimize]] tables; int8 and float16 make it smaller as it is",
+            )
 
     @property
     def steps(self) -> Tuple[Step, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterable, Tuple
+from typing import Iterable, Optional, Tuple
 
 from tflite_edge.records.errors import EXIT_GATE
 from tflite_edge.records.job import ScoreResult
@@ -15,7 +15,8 @@ OK, DEGRADED, FAILED = "ok", "degraded", "failed"
 class Gates:
     """What the exported file must reach on the target's runtime.
 
-    max_drop: points of top-1 below the float Keras model (regression: percent of error growth).
+    max_drop: points of top-1 below the float Keras model (anomaly: points of AUC; regression: percent
+        of error growth).
     min_agreement: share of images with the float model's argmax, for all files but float32.
     max_difference: largest absolute output difference to Keras, for float32 files, which only reorder sums.
     max_relative_error: root mean square difference to Keras over the outputs' standard deviation, for
@@ -67,6 +68,15 @@ def drop_points(gained: int, lost: int, images: int) -> Tuple[float, float]:
     return 100 * (lost - gained) / images, 196 * variance**0.5
 
 
+def drop_of(score: ScoreResult) -> Tuple[Optional[float], Optional[float]]:
+    """(points below the float model, half of the 95 % interval): of top-1, or of AUC, without an interval."""
+    if score.gained is not None and score.lost is not None:
+        return drop_points(score.gained, score.lost, score.images)
+    if score.auc is not None and score.reference_auc is not None:
+        return 100 * (score.reference_auc - score.auc), None
+    return None, None
+
+
 def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
     """The gates that an exported file did not meet, from its answers on the target's runtime."""
     missed = []
@@ -88,6 +98,16 @@ def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
                 Finding(
                     f"the mean absolute error grew by {growth:.2f} %; the gate allows {gates.max_drop:g}",
                     f"{score.mae:.6g} against {score.reference_mae:.6g} on {score.images} samples",
+                    "more calibration samples, or quantisation int16x8 or float16",
+                )
+            )
+    if score.auc is not None and score.reference_auc is not None:
+        drop = 100 * (score.reference_auc - score.auc)
+        if drop > gates.max_drop:
+            missed.append(
+                Finding(
+                    f"the AUC is {drop:.2f} points below the float model; the gate allows {gates.max_drop:g}",
+                    f"{score.auc:.4f} against {score.reference_auc:.4f} on {score.images} samples",
                     "more calibration samples, or quantisation int16x8 or float16",
                 )
             )

@@ -124,7 +124,7 @@ def _batches(arrays: tuple[np.ndarray, ...], batch: int, data: Dataset, training
     if training is None:
         return samples.batch(batch)
     samples = samples.shuffle(len(arrays[0]), seed=training.seed).batch(batch, drop_remainder=True)
-    if data.pool.are_images and training.augment:
+    if data.pool.are_images and training.augment and not data.anomaly:
         samples = samples.map(lambda image, *rest: (augment(image, training.augment), *rest))
     return samples
 
@@ -166,7 +166,10 @@ class _Goal:
         )
 
     def targets(self, y: np.ndarray | None) -> np.ndarray:
-        """float32 [n, width]: one-hot labels or the regression's targets; zeros where there are none."""
+        """float32 [n, width]: one-hot labels, the regression's targets, or of an anomaly detector what it is shown;
+        zeros where there are none."""
+        if self.data.anomaly:
+            return self.data.train.x.reshape(-1, self.width)
         if y is None:
             return np.zeros((len(self.data.train), self.width), np.float32)
         if self.data.task == "classification":

@@ -85,7 +85,7 @@ class Source:
         chosen = np.linspace(0, len(test) - 1, count).round().astype(int)
         y = None if test.y is None else test.y[chosen]
         baseline = None if self.original is None else self.original.reference()[chosen]
-        return write_pack(path, test.raw[chosen], y, reference[chosen], baseline)
+        return write_pack(path, test.raw[chosen], y, reference[chosen], baseline, anomaly=self.data.anomaly)
 
     def provenance(self) -> Provenance:
         data, y = self.data, self.data.test.y
@@ -144,8 +144,7 @@ def _from_zoo(recipe: Recipe, pool: Pool, listen: Listener) -> Source:
     preprocess = normalization.preprocess(pool, shape, recipe.data, name)
     data = split(pool, recipe.data, preprocess)
     classes = len(pool.classes)
-    if data.task != "classification":
-        raise DataError(f"{pool.name} has no class labels; {source.name} is a classifier", do="give x and integer y")
+    _refuse_other_task(source.name, data)
     with quiet():
         import tf_keras
 
@@ -188,11 +187,33 @@ def _from_file(recipe: Recipe, pool: Pool) -> Source:
     return Source(recipe.name, model, data, fingerprint, {"normalize": f"{name}: {why}"})
 
 
+def _refuse_other_task(name: str, data: Dataset) -> None:
+    task = zoo.entry(name).task
+    if data.task == task:
+        return
+    if task == "anomaly":
+        raise DataError(
+            f"{name} learns to rebuild its input, not to tell classes",
+            evidence=f"{data.pool.name} is data for {data.task}",
+            do='[data] task = "anomaly" (--task anomaly), and labels: 0 for normal, 1 for anomalous samples',
+        )
+    raise DataError(
+        f"{name} is a classifier, and {data.pool.name} is data for {data.task}",
+        do="give x and integer y, one per class",
+    )
+
+
 def _refuse_mismatch(path: Path, model: Any, data: Dataset) -> None:
     outputs, y = tuple(model.output_shape[1:]), data.pool.y
     if y is None:
         return
-    if data.task == "regression":
+    if data.task == "anomaly":
+        if outputs != tuple(model.input_shape[1:]):
+            raise DataError(
+                f"{path} answers {list(outputs)}, not its input of {list(model.input_shape[1:])}",
+                do="task anomaly is for models that rebuild their input",
+            )
+    elif data.task == "regression":
         if outputs not in (tuple(y.shape[1:]), (*y.shape[1:], 1)):
             raise DataError(f"the targets have shape {list(y.shape[1:])}, but {path} answers {list(outputs)}")
     elif len(outputs) != 1 or int(y.max()) >= outputs[0]:

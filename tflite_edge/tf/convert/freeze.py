@@ -41,7 +41,8 @@ def freeze(model: Any, folder: Path, *, bake: Preprocess | None = None, raw_type
         serve = tf.function(lambda tensor: {output_name: frozen(tensor)[0]}, autograph=False).get_concrete_function(
             spec
         )
-        # swish's gradient captures a tensor, which cannot be saved, and nobody trains a frozen model.
+        # Swish brings a gradient of its own, which captures a tensor of the graph before freezing and cannot be saved;
+        # nobody differentiates a frozen graph.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(tf.Module(), str(folder), signatures={"serving_default": serve}, options=options)
     return folder

@@ -69,6 +69,7 @@ class Dataset:
     calibration: Split
     test: Split
     notes: list[str] = field(default_factory=list)
+    anomaly: bool = False
 
     def unseen_by_the_test(self, most: int = 500) -> Split:
         """Up to `most` samples of train and calibration together, for choices that must not look at the test."""
@@ -78,6 +79,8 @@ class Dataset:
 
     @property
     def task(self) -> str:
+        if self.anomaly:
+            return "anomaly"
         if self.pool.y is None:
             return "agreement"
         return "classification" if np.issubdtype(self.pool.y.dtype, np.integer) else "regression"
@@ -86,13 +89,19 @@ class Dataset:
 def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
     """Deterministic splits by `source.seed`, stratified by class; a source's own test split is kept.
 
+    What looks for anomalies is trained and calibrated with normal samples: the others are for the test.
     Raises DataError when calibration would have fewer than MIN_CALIBRATION samples or test none.
     """
     generator = np.random.default_rng(source.seed)
+    anomaly = source.task == "anomaly"
+    if anomaly:
+        _refuse_no_anomalies(pool)
     tests, rests = [], []
     for group in _groups(pool):
         shuffled = generator.permutation(group)
-        if pool.fixed is None:
+        if anomaly and pool.y is not None and pool.y[group[0]] == 1:
+            test, rest = shuffled if pool.fixed is None else shuffled[pool.fixed[shuffled] == "test"], shuffled[:0]
+        elif pool.fixed is None:
             cut = max(1, round(len(shuffled) * source.test)) if len(shuffled) > 2 else 0
             test, rest = shuffled[:cut], shuffled[cut:]
         else:
@@ -120,7 +129,18 @@ def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
         Split(pool, calibration, preprocess),
         Split(pool, np.sort(np.concatenate(parts["test"])), preprocess),
         notes,
+        anomaly,
     )
+
+
+def _refuse_no_anomalies(pool: Pool) -> None:
+    if pool.y is None or not np.issubdtype(pool.y.dtype, np.integer) or set(np.unique(pool.y)) != {0, 1}:
+        seen = "no labels" if pool.y is None else f"labels {pool.y.min()} to {pool.y.max()}, {pool.y.dtype}"
+        raise DataError(
+            f"{pool.name} does not say what is normal",
+            evidence=seen,
+            do="task anomaly takes integer labels, 0 for normal and 1 for anomalous samples, and both are needed",
+        )
 
 
 def _groups(pool: Pool) -> list[np.ndarray]:

@@ -13,6 +13,10 @@ from tflite_edge.records.recipe import DataSource
 from tflite_edge.tf.data.dataset import Split
 from tflite_edge.tf.data.sources import Pool
 
+# Never guessed: files from Keras that subtract this mean want blue first, and red first would look nearly right. The
+# zoo's ResNet50, which is turned round, names it.
+TURNED = "imagenet-caffe"
+
 
 def preprocess(pool: Pool, shape: tuple[int, ...], data: DataSource, name: str) -> Preprocess:
     """The preprocessing of `pool` for a model that takes `shape`. Raises DataError when the two do not fit."""
@@ -32,13 +36,21 @@ def preprocess(pool: Pool, shape: tuple[int, ...], data: DataSource, name: str) 
 
 
 def trials(pool: Pool, shape: tuple[int, ...], data: DataSource) -> dict[str, Preprocess]:
-    """The normalisations to try, by name: the one asked for; "none" for data that are not images; or all that fit."""
+    """The normalisations to try, by name: the one asked for; "none" for data that are not images; or all that fit.
+
+    Raises DataError for images without a normalisation asked for and without classes to find it by.
+    """
     if data.normalize != "auto":
         names = [data.normalize]
     elif not pool.are_images:
         names = ["none"]
+    elif data.task == "anomaly":
+        raise DataError(
+            "nothing tells how the input of an anomaly detector is normalised",
+            do="--normalize " + "|".join(NORMALIZATIONS),
+        )
     else:
-        names = [name for name, (mean, _) in NORMALIZATIONS.items() if len(mean) in (1, shape[-1])]
+        names = [name for name, (mean, _) in NORMALIZATIONS.items() if len(mean) in (1, shape[-1]) and name != TURNED]
     return {name: preprocess(pool, shape, data, name) for name in names}
 
 

@@ -16,10 +16,13 @@ def write_pack(
     y: np.ndarray | None,
     reference: np.ndarray | None = None,
     baseline: np.ndarray | None = None,
+    *,
+    anomaly: bool = False,
 ) -> Path:
     """Write x, raw uint8 or float32 [n, ...], y, labels or targets [n, ...], and what the float model answered.
 
     reference, baseline: float32 [n, K], of the model that was converted and of the one before optimisation.
+    anomaly: y is 0 (normal) or 1, and the model answers its own input.
     """
     arrays = {"x": x}
     if y is not None:
@@ -28,6 +31,8 @@ def write_pack(
         arrays["reference"] = reference.astype(np.float32)
     if baseline is not None:
         arrays["baseline"] = baseline.astype(np.float32)
+    if anomaly:
+        arrays["task"] = np.array("anomaly")
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return write(path, buffer.getbuffer())

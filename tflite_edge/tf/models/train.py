@@ -16,10 +16,13 @@ BATCH_NORM_MOMENTUM = 0.9
 
 
 def train(model: Any, data: Dataset, training: Training, listen: Listener, backup: Path | None = None) -> None:
-    """Train `model` in place on `data.train`; deterministic for a seed on one machine. Raises DataError."""
+    """Train `model` in place on `data.train`; deterministic for a seed on one machine. Raises DataError.
+
+    A classifier learns its labels, an anomaly detector to answer its own input.
+    """
     import tf_keras
 
-    if data.task != "classification" or data.pool.y is None:
+    if data.task not in ("classification", "anomaly"):
         raise DataError(
             f"{data.pool.name} has no class labels to train on", do="give your own trained model with its data"
         )
