@@ -16,7 +16,14 @@ from typing import Any
 from tflite_edge.records.errors import ModelError
 from tflite_edge.tf.models.keras3.operations import rebuild_operation
 from tflite_edge.tf.models.keras3.proof import prove
-from tflite_edge.tf.models.keras3.twins import PLAIN_ACTIVATIONS, activation_name, is_graph, is_recurrent, refuse_policy, twin
+from tflite_edge.tf.models.keras3.twins import (
+    PLAIN_ACTIVATIONS,
+    activation_name,
+    is_graph,
+    is_recurrent,
+    refuse_policy,
+    twin,
+)
 from tflite_edge.tf.quiet import quiet
 
 # What these do, they do in training only; the answers are the same without them.

@@ -26,20 +26,48 @@ class KerasOp(tf_keras.layers.Layer):
 
         super().__init__(**kwargs)
         self.supports_masking = True
-        self._operation = (
-            keras.saving.deserialize_keras_object(operation) if isinstance(operation, dict) else operation
-        )
+        self._operation = keras.saving.deserialize_keras_object(operation) if isinstance(operation, dict) else operation
 
     def call(self, *operands: Any) -> Any:
         return self._operation.call(*operands)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:  # noqa: ARG002 - Keras's signature
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """Operators of Keras 3 drop masks."""
 
     def get_config(self) -> dict[str, Any]:
         import keras
 
         return {**super().get_config(), "operation": keras.saving.serialize_keras_object(self._operation)}
+
+
+def name_modules(config: Any) -> bool:
+    """Write into an .h5 file's config where its operators come from; whether there were any.
+
+    Keras 3 saves operators to .h5 by their class name alone, takes them for layers when it loads the file, and
+    fails. Layers have a dtype in their config, operators have none.
+    """
+    if isinstance(config, list):
+        return any([name_modules(item) for item in config])
+    if not isinstance(config, dict):
+        return False
+    found = any([name_modules(value) for value in config.values()])
+    inner = config.get("config")
+    if "inbound_nodes" in config and "module" not in config and isinstance(inner, dict) and "dtype" not in inner:
+        module = _module_of(str(config.get("class_name", "")))
+        if module is not None:
+            config |= {"module": module, "registered_name": config["class_name"]}
+            return True
+    return found
+
+
+def _module_of(kind: str) -> str | None:
+    """The module of Keras 3 that defines the operator, for its own loader."""
+    from keras.src import ops
+
+    for module in (ops.numpy, ops.nn, ops.core, ops.math, ops.image, ops.linalg):
+        if inspect.isclass(getattr(module, kind, None)):
+            return str(module.__name__)
+    return None
 
 
 def rebuild_operation(operation: Any, args: Sequence[Any], kwargs: dict[str, Any], name: Name) -> Any:

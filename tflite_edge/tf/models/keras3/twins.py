@@ -17,7 +17,8 @@ from tflite_edge.records.errors import ModelError
 EXPORT = "model.export('folder'), then convert that SavedModel folder: it can be converted, not optimised"
 # Keras 3 activation -> tf_keras activation of the same mathematics.
 PLAIN_ACTIVATIONS = {name: name for name in (
-    "linear", "relu", "softmax", "elu", "selu", "softplus", "softsign", "gelu", "tanh", "sigmoid", "exponential", "mish",
+    "linear", "relu", "softmax", "elu", "selu", "softplus", "softsign", "gelu", "tanh", "sigmoid", "exponential",
+    "mish",
 )} | {"silu": "swish"}  # fmt: skip
 # Without effect on answers: where random numbers start, and which kernels a GPU takes.
 WITHOUT_EFFECT = ("seed", "use_cudnn", "flash_attention", "autocast", "activity_regularizer")
@@ -79,7 +80,7 @@ def activation_name(layer: Any) -> str | None:
 def refuse_policy(layer: Any) -> None:
     """float32 and whole numbers only: half floats and quantised weights have no twin that TF-MOT takes."""
     policy = getattr(getattr(layer, "dtype_policy", None), "name", "float32")
-    if policy != "float32" and not policy.startswith(("int", "uint", "bool")) or "_from_" in policy:
+    if (policy != "float32" and not policy.startswith(("int", "uint", "bool"))) or "_from_" in policy:
         raise ModelError(
             f"layer {layer.name} ({type(layer).__name__}) computes in {policy}; only float32 models can be rebuilt",
             evidence=f"its dtype policy is {policy}",
