@@ -331,8 +331,11 @@ def wrap(kind, model):
         return tfmot.quantization.keras.quantize_apply(annotated)
 
 
-@pytest.mark.parametrize("name", ["m.h5", "m.keras"])
-@pytest.mark.parametrize("kind", ["pruned", "clustered", "annotated", "quantised"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, name) for kind in ("pruned", "clustered", "annotated") for name in ("m.h5", "m.keras")]
+    + [("quantised", "m.h5")],
+)
 def test_tf_mots_files_are_named_for_what_they_are(tmp_path, plain, kind, name):
     with quiet():
         wrapped = wrap(kind, plain)
@@ -353,6 +356,14 @@ def test_tf_mots_files_are_named_for_what_they_are(tmp_path, plain, kind, name):
         assert "50%" in loaded.notes[0]
     if kind == "clustered":
         assert len(np.unique(kernel)) <= 4
+
+
+def test_a_quantised_keras_file_which_tf_keras_cannot_read_back_is_refused(tmp_path, plain):
+    with quiet():
+        wrap("quantised", plain).save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        load(tmp_path / "m.keras")
+    assert ".h5" in caught.value.do
 
 
 def test_a_quantised_model_converts_to_int8_with_its_own_ranges(tmp_path, plain):

@@ -65,12 +65,13 @@ def read(path: Path, *, allow_code: bool = False, input_shape: tuple[int, ...] |
 def _keras2_file(path: Path, config: Any, allow_code: bool) -> tuple[Any, tuple[str, ...]]:
     wrapped = wrappers.KINDS & look.classes(config)
     do = "save it again with tf_keras, or as a SavedModel; custom layers are not known here"
-    scope = wrappers.scope() if wrapped else nullcontext()
-    with _reading(path, "Keras 2 (tf_keras)", do), scope, TemporaryDirectory() as folder:
+    if wrapped & wrappers.QUANTIZED:
+        # TF-MOT lists kernels twice when it wraps a layer and once when the wrapper is loaded.
+        do = "save it as .h5: tf_keras does not read models trained quantised back from .keras"
+    with _reading(path, "Keras 2 (tf_keras)", do), wrappers.scope() if wrapped else nullcontext():
         import tf_keras
 
-        readable = look.copy_with(path, wrappers.loadable(config), Path(folder)) if wrapped else path
-        model = tf_keras.models.load_model(readable, compile=False, safe_mode=not allow_code)
+        model = tf_keras.models.load_model(path, compile=False, safe_mode=not allow_code)
     return wrappers.unwrap(model) if wrapped else (model, ())
 
 

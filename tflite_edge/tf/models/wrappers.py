@@ -37,20 +37,6 @@ def scope() -> Iterator[None]:
         yield
 
 
-def loadable(node: Any) -> Any:
-    """The config without the record of how TF-MOT's layers were built.
-
-    tf_keras would build them from it, and once more when they are called: every variable twice, and the
-    weights of a .keras file do not fit any more.
-    """
-    if isinstance(node, list):
-        return [loadable(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    drop = str(node.get("class_name", "")).rsplit(">", maxsplit=1)[-1] in QUANTIZED
-    return {key: loadable(value) for key, value in node.items() if not (drop and key == "build_config")}
-
-
 def unwrap(model: Any) -> tuple[Any, tuple[str, ...]]:
     """The model as later steps can take it, and notes of what it was. `model` is not to be used after it."""
     found, notes = _kinds(model), []

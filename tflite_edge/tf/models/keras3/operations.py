@@ -47,10 +47,10 @@ def name_modules(config: Any) -> bool:
     fails. Layers have a dtype in their config, operators have none.
     """
     if isinstance(config, list):
-        return any([name_modules(item) for item in config])
+        return sum(map(name_modules, config)) > 0
     if not isinstance(config, dict):
         return False
-    found = any([name_modules(value) for value in config.values()])
+    found = sum(map(name_modules, config.values())) > 0
     inner = config.get("config")
     if "inbound_nodes" in config and "module" not in config and isinstance(inner, dict) and "dtype" not in inner:
         module = _module_of(str(config.get("class_name", "")))
