@@ -288,8 +288,9 @@ def test_nan_weights_of_keras_3_are_named(tmp_path, keras3):
         model = keras3.Sequential([keras3.Input((4,)), keras3.layers.Dense(2, name="head")])
         model.layers[0].set_weights([np.full((4, 2), np.nan), np.zeros(2)])
         model.save(tmp_path / "m.keras")
-    with pytest.raises(ModelError, match="NaN"):
+    with pytest.raises(ModelError, match="NaN") as caught:
         load(tmp_path / "m.keras")
+    assert "head/kernel" in caught.value.evidence
 
 
 @pytest.fixture

@@ -208,6 +208,6 @@ def _refuse_nan(path: Path, model: Any) -> None:
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
             raise ModelError(
                 f"{path} has NaN or infinite weights",
-                evidence=f"{weight.name}: {int((~np.isfinite(values)).sum())} of {values.size}",
+                evidence=f"{getattr(weight, 'path', weight.name)}: {int((~np.isfinite(values)).sum())} of {values.size}",
                 do="its training diverged: go back to an earlier checkpoint",
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,10 @@ def _layer(make: Callable[[Any, str], Any]) -> Callable[[Any, Any, str], Any]:
     return lambda operation, x, name: make(operation, name)(x)
 
 
+def _named(activation: str, _operation: Any, name: str) -> Any:
+    return layers.Activation(activation, name=name)
+
+
 def _hard_sigmoid(_operation: Any, x: Any, name: str) -> Any:
     """relu6(x + 3) / 6 in layers (Keras 2's layer of that name computes clip(0.2 x + 0.5, 0, 1))."""
     shifted = layers.Rescaling(1.0, 3.0, name=f"{name}_shift")(x)
@@ -233,7 +238,7 @@ SINGLE: dict[str, Callable[[Any, Any, str], Any]] = {
     "Softmax": _softmax,
     "Gelu": _gelu,
     **{
-        kind: _layer(lambda _, name, own=own: layers.Activation(own, name=name))
+        kind: _layer(partial(_named, own))
         for kind, own in {
             "Sigmoid": "sigmoid", "Tanh": "tanh", "Silu": "swish", "Selu": "selu", "Softplus": "softplus",
             "Softsign": "softsign", "Exp": "exponential",

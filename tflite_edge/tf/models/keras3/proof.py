@@ -56,7 +56,7 @@ def random_input(tensor: Any, vocabulary: int) -> np.ndarray:
     if tensor.dtype == "bool":
         return random.random(shape) < 0.5
     if not tensor.dtype.startswith("float"):
-        values = random.integers(0, vocabulary, shape)
+        values: np.ndarray = random.integers(0, vocabulary, shape)
     else:
         values = random.normal(size=shape)
         values[1::2] = random.uniform(0, 255, values[1::2].shape)
