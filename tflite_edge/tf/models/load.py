@@ -206,8 +206,9 @@ def _refuse_nan(path: Path, model: Any) -> None:
     for weight in model.weights:
         values = np.asarray(weight)
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            name = getattr(weight, "path", weight.name)  # Keras 3 keeps the layer's name in the path
             raise ModelError(
                 f"{path} has NaN or infinite weights",
-                evidence=f"{getattr(weight, 'path', weight.name)}: {int((~np.isfinite(values)).sum())} of {values.size}",
+                evidence=f"{name}: {int((~np.isfinite(values)).sum())} of {values.size}",
                 do="its training diverged: go back to an earlier checkpoint",
             )
