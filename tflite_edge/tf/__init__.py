@@ -7,4 +7,5 @@ TF-MOT needs Keras 2 (the package `tf_keras`), which every module here imports b
 import os
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ["KERAS_BACKEND"] = "tensorflow"  # of Keras 3, whose models are read and rebuilt
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -168,7 +168,8 @@ def _from_zoo(recipe: Recipe, pool: Pool, listen: Listener) -> Source:
 
 def _from_file(recipe: Recipe, pool: Pool) -> Source:
     path = Path(recipe.model.file)
-    model = load.load(path, allow_code=recipe.model.allow_code, input_shape=recipe.model.input)
+    loaded = load.read(path, allow_code=recipe.model.allow_code, input_shape=recipe.model.input)
+    model = loaded.model
     shape = tuple(model.input_shape[1:])
     asked = (
         replace(recipe.data, normalize="none") if _rescales(model) and recipe.data.normalize == "auto" else recipe.data
@@ -184,7 +185,8 @@ def _from_file(recipe: Recipe, pool: Pool) -> Source:
         (name,) = trials
         why = "the model rescales its input itself" if asked != recipe.data else "as asked, or the data are not images"
     fingerprint = key_of(sha256(path), list(shape))
-    return Source(recipe.name, model, data, fingerprint, {"normalize": f"{name}: {why}"})
+    reasons = {"normalize": f"{name}: {why}"} | ({"model": "; ".join(loaded.notes)} if loaded.notes else {})
+    return Source(recipe.name, model, data, fingerprint, reasons)
 
 
 def _refuse_other_task(name: str, data: Dataset) -> None:

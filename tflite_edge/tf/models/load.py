@@ -2,96 +2,98 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tflite_edge.records.errors import ModelError
-from tflite_edge.tf.models import strangers
+from tflite_edge.tf.models import look, strangers, wrappers
+from tflite_edge.tf.models.wrappers import is_quantized
 from tflite_edge.tf.quiet import quiet
+
+__all__ = ["Loaded", "is_quantized", "load", "read"]
+
+@dataclass(frozen=True)
+class Loaded:
+    """A tf_keras model, and what was done to the file's model on the way: rebuilt, unwrapped."""
+
+    model: Any
+    notes: tuple[str, ...] = ()
 
 
 def load(path: Path, *, allow_code: bool = False, input_shape: tuple[int, ...] | None = None) -> Any:
-    """A tf_keras model from .h5, tf_keras .keras or a SavedModel folder; without a compiled loss.
+    """The model of `read`, without its notes."""
+    return read(path, allow_code=allow_code, input_shape=input_shape).model
 
-    Raises ModelError for what cannot be read, was written by Keras 3, holds code, or has NaN weights.
+
+def read(path: Path, *, allow_code: bool = False, input_shape: tuple[int, ...] | None = None) -> Loaded:
+    """A tf_keras model from .h5 or .keras, of Keras 2 or 3, or a SavedModel folder; without a compiled loss.
+
+    Keras 3 models are rebuilt in tf_keras; TF-MOT's wrappers for pruning and clustering are taken off.
+    Raises ModelError for what cannot be read or rebuilt, holds code, or has NaN weights.
     """
+    notes: tuple[str, ...] = ()
     if path.is_dir():
         model = _saved_model(path, allow_code)
     else:
-        _refuse_keras3(path, _version(path))
-        strangers.refuse_keras_file(path, _config(path), allow_code=allow_code)
-        model = _keras_file(path, allow_code)
+        version, config = look.version(path), look.config(path)
+        strangers.refuse_keras_file(path, config, allow_code=allow_code)
+        if look.major(version) >= 3:
+            model, notes = _keras3_file(path, config, version, allow_code)
+        else:
+            model, notes = _keras2_file(path, config, allow_code)
     model = _close_input(path, model, input_shape)
     _refuse_nan(path, model)
-    return model
+    return Loaded(model, notes)
 
 
-def _keras_file(path: Path, allow_code: bool) -> Any:
-    with quiet() as talk:
+def _keras2_file(path: Path, config: Any, allow_code: bool) -> tuple[Any, tuple[str, ...]]:
+    wrapped = wrappers.KINDS & look.classes(config)
+    do = "save it again with tf_keras, or as a SavedModel; custom layers are not known here"
+    if wrapped & wrappers.QUANTIZED:
+        # TF-MOT lists kernels twice when it wraps a layer and once when the wrapper is loaded.
+        do = "save it as .h5: tf_keras does not read models trained quantised back from .keras"
+    with _reading(path, "Keras 2 (tf_keras)", do), wrappers.scope() if wrapped else nullcontext():
         import tf_keras
 
+        model = tf_keras.models.load_model(path, compile=False, safe_mode=not allow_code)
+    return wrappers.unwrap(model) if wrapped else (model, ())
+
+
+def _keras3_file(path: Path, config: Any, version: str, allow_code: bool) -> tuple[Any, tuple[str, ...]]:
+    with _reading(path, f"Keras 3 (Keras {version} wrote it)", look.EXPORT), TemporaryDirectory() as folder:
+        import keras
+
+        from tflite_edge.tf.models.keras3.operations import name_modules
+
+        readable = look.copy_with(path, config, Path(folder)) if name_modules(config) else path
+        model = keras.saving.load_model(readable, compile=False, safe_mode=not allow_code)
+    _refuse_nan(path, model)
+    from tflite_edge.tf.models.keras3 import bridge
+
+    try:
+        bridged = bridge(model)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.what}", evidence=error.evidence, do=error.do) from error
+    how = f"rebuilt in Keras 2 from Keras {version}, largest difference {bridged.difference:.1g} on random inputs"
+    return bridged.model, (how, *bridged.notes)
+
+
+@contextmanager
+def _reading(path: Path, reader: str, do: str) -> Iterator[None]:
+    """Whatever goes wrong in there is the file's fault: Keras raises dozens of kinds of errors for broken files."""
+    with quiet() as talk:
         try:
-            return tf_keras.models.load_model(path, compile=False, safe_mode=not allow_code)
+            yield
         except Exception as error:
             raise ModelError(
-                f"{path} cannot be loaded by Keras 2 (tf_keras)",
+                f"{path} cannot be loaded by {reader}",
                 evidence=f"{type(error).__name__}: {str(error)[:600] or talk.tail()}",
-                do="save it again with tf_keras, or as a SavedModel; custom layers are not known here",
+                do=do,
             ) from error
-
-
-def _broken(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"{path} is truncated or not a Keras model", evidence=str(error), do="export it again")
-
-
-def _version(path: Path) -> str:
-    """The Keras version that wrote the file, as it says itself; "" when it does not."""
-    try:
-        if strangers.is_archive(path):
-            with zipfile.ZipFile(path) as archive:
-                return str(json.loads(archive.read("metadata.json")).get("keras_version", ""))
-        import h5py
-
-        with h5py.File(path, "r") as file:
-            return _text(
-                file.attrs.get("keras_version", file.get("model_weights", file).attrs.get("keras_version", ""))
-            )
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
-        raise _broken(path, error) from error
-
-
-def _config(path: Path) -> Any:
-    try:
-        if strangers.is_archive(path):
-            with zipfile.ZipFile(path) as archive:
-                return json.loads(archive.read("config.json"))
-        import h5py
-
-        with h5py.File(path, "r") as file:
-            if "model_config" not in file.attrs:
-                raise ModelError(
-                    f"{path} holds weights but no model",
-                    evidence="no attribute model_config",
-                    do="save the whole model: model.save(path), not model.save_weights(path)",
-                )
-            return json.loads(_text(file.attrs["model_config"]))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
-        raise _broken(path, error) from error
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _refuse_keras3(path: Path, version: str) -> None:
-    if version and int(version.split(".", maxsplit=1)[0]) >= 3:
-        raise ModelError(
-            f"{path} was written by Keras {version}; only Keras 2 files can be loaded yet",
-            evidence="the file names its own writer",
-            do="in Keras 3: model.export('folder'), then convert that SavedModel folder",
-        )
 
 
 def _saved_model(path: Path, allow_code: bool) -> Any:
@@ -172,10 +174,11 @@ def _refuse_nan(path: Path, model: Any) -> None:
     import numpy as np
 
     for weight in model.weights:
-        values = weight.numpy()
+        values = np.asarray(weight)
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            name = getattr(weight, "path", weight.name)  # Keras 3 keeps the layer's name in the path
             raise ModelError(
                 f"{path} has NaN or infinite weights",
-                evidence=f"{weight.name}: {int((~np.isfinite(values)).sum())} of {values.size}",
+                evidence=f"{name}: {int((~np.isfinite(values)).sum())} of {values.size}",
                 do="its training diverged: go back to an earlier checkpoint",
             )
