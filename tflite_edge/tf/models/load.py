@@ -16,6 +16,7 @@ from tflite_edge.tf.quiet import quiet
 
 __all__ = ["Loaded", "is_quantized", "load", "read"]
 
+
 @dataclass(frozen=True)
 class Loaded:
     """A tf_keras model, and what was done to the file's model on the way: rebuilt, unwrapped."""
