@@ -83,7 +83,7 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 def command(source: str, out: Path | None, sink: Sink, accept_degraded: bool, **changes: Any) -> int:
     """Make flatbuffers from a Keras model and prove them on a TFLite runtime.
 
-    SOURCE is a zoo name, a model file (.h5, tf_keras .keras, SavedModel folder), a recipe (.toml), or
+    SOURCE is a zoo name, a model file (.h5, .keras, SavedModel folder), a recipe (.toml), or
     the manifest.json of an earlier run, which is then made again.
 
     \b
