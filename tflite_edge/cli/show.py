@@ -114,6 +114,12 @@ def facts(facts: Facts) -> Iterable[Table | str]:
         f"weights: {weights.per_channel} tensors per-channel, {weights.per_tensor} per-tensor, "
         f"{weights.tensors - weights.per_channel - weights.per_tensor} not quantised"
     )
+    if facts.compression:
+        found = facts.compression
+        yield (
+            f"kernels: {found.sparsity:.1%} zeros; half of the weights lie in kernels with {found.half_unique} "
+            f"different values or fewer ({found.half_unique_per_channel} in a channel)"
+        )
     edge = [("input", tensor) for tensor in facts.inputs] + [("output", tensor) for tensor in facts.outputs]
     rows = [
         [side, tensor.name, tensor.dtype, str(list(tensor.shape)), _scale(tensor.scale, tensor.zero_point)]
