@@ -142,3 +142,42 @@ def test_a_finished_fit_is_not_run_again(tmp_path):
 def test_schedules_know_how_many_steps_there_will_be():
     data = dataset()
     assert steps_per_epoch(data, TRAINING) == len(data.train) // 16
+
+
+@pytest.mark.parametrize("changes", [{"optimizer": "sgd", "learning_rate": 0.1}, {"schedule": "constant"}])
+def test_other_optimisers_and_schedules_learn_as_well(changes):
+    from dataclasses import replace
+
+    data, model = dataset(), network()
+    fit(model, data, replace(TRAINING, **changes), silent)
+    assert accuracy(model, data) > 0.85
+
+
+def test_the_rate_warms_up_and_then_falls_or_stays():
+    from dataclasses import replace
+
+    from tflite_edge.tf.fit import rate
+
+    def rates(schedule):
+        falling = rate(replace(TRAINING, schedule=schedule), 100)
+        return [float(falling(step)) for step in (0, 5, 10, 60, 110)]
+
+    assert rates("cosine") == pytest.approx([0.0, 0.01, 0.02, 0.01, 0.0], abs=1e-7)
+    assert rates("constant") == pytest.approx([0.0, 0.01, 0.02, 0.02, 0.02])
+
+
+def test_half_of_the_images_are_mirrored_and_only_when_asked():
+    from dataclasses import replace
+
+    from tflite_edge.tf.fit import _batches
+
+    images = np.tile(np.uint8([[[0], [255]]]), (64, 2, 1, 1))
+    pool = Pool("images", images, np.arange(64) % 2, ("a", "b"), "")
+    data = split(pool, DataSource("images"), Preprocess((2, 2), 1))
+    arrays = (images.astype(np.float32), np.zeros((64, 2), np.float32), np.ones(64, np.float32))
+
+    def mirrored(training):
+        return np.concatenate([x.numpy()[:, 0, 0, 0] > 0 for x, *_ in _batches(arrays, 32, data, training)])
+
+    assert not mirrored(TRAINING).any()
+    assert 0.2 < mirrored(replace(TRAINING, mirror=True)).mean() < 0.8

@@ -35,7 +35,10 @@ seed = 7
 epochs = 20
 batch = 32
 learning_rate = 0.02
+optimizer = "adam"          # or sgd, with Nesterov momentum
+schedule = "cosine"         # or constant, after a warm-up over a tenth of the steps
 augment = 0.5               # strength of turning, zooming and shifting; 0 switches it off
+mirror = false              # true: also left to right, for photos; not for digits or letters
 patience = 0                # stop after so many epochs without a better loss on a held-out tenth; 0 is off
 seed = 7
 
@@ -65,7 +68,10 @@ seed = 7
 epochs = 8
 batch = 32
 learning_rate = 0.002
+optimizer = "adam"
+schedule = "cosine"
 augment = 0.5
+mirror = false
 patience = 0
 seed = 7
 

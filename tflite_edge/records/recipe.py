@@ -19,6 +19,8 @@ from tflite_edge.records.verdict import Gates
 NAMED_DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
 WEIGHTS = ("train", "imagenet", "random")
 TASKS = ("auto", "anomaly")
+OPTIMIZERS = ("adam", "sgd")  # sgd: with Nesterov momentum 0.9
+SCHEDULES = ("cosine", "constant")
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,11 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Training:
-    """How a zoo model without weights is trained: Adam, warm-up and cosine decay, small affine augmentation.
+    """How a zoo model without weights is trained: warm-up and a schedule, small affine augmentation.
 
+    optimizer: a key of OPTIMIZERS. schedule: one of SCHEDULES, what follows a warm-up over a tenth of the steps.
     augment: strength; 1.0 is up to 8.6 degrees, 10 % zoom and an eighth of the image of shift.
+    mirror: half of the images are turned left to right: photos, not digits or letters.
     patience: epochs without a better loss on a held-out tenth of the training samples after which it stops
     and goes back to the best; 0 is off.
     """
@@ -100,11 +104,17 @@ class Training:
     epochs: int = 20
     batch: int = 32
     learning_rate: float = 0.02
+    optimizer: str = "adam"
+    schedule: str = "cosine"
     augment: float = 0.5
+    mirror: bool = False
     patience: int = 0
     seed: int = 7
 
     def __post_init__(self) -> None:
+        for key, value, known in (("optimizer", self.optimizer, OPTIMIZERS), ("schedule", self.schedule, SCHEDULES)):
+            if value not in known:
+                raise RecipeError(f"unknown {key} {value!r}", do=nearest(value, known))
         if min(self.epochs, self.batch) < 1 or self.learning_rate <= 0 or self.augment < 0 or self.patience < 0:
             raise RecipeError("[train] and [tune] take epochs, batch and learning_rate > 0, augment and patience >= 0")
 

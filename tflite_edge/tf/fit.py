@@ -47,7 +47,7 @@ def fit(
     teacher: Teacher | None = None,
     backup: Path | None = None,
 ) -> None:
-    """Train `model` in place on `data.train` with Adam, warm-up and cosine decay; the same for a seed on one machine.
+    """Train `model` in place on `data.train` as `training` says; the same for a seed on one machine.
 
     callbacks: with any, the step has a schedule of its own and is never stopped early. backup: a folder
     that is not deleted by a kill; the same call goes on after the last whole epoch. Raises DataError.
@@ -66,11 +66,8 @@ def fit(
     trained = goal.model
     arrays = (x, goal.targets(y), _weights(y, data))
     batches = _batches(tuple(array[~held] for array in arrays), batch, data, training)
-    steps = steps_per_epoch(data, training) * training.epochs
-    rate = tf_keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps), warmup_target=training.learning_rate, warmup_steps=max(1, steps // 10)
-    )
-    trained.compile(tf_keras.optimizers.Adam(rate), goal.losses(), metrics=goal.metrics())
+    optimizer = _optimizer(training, steps_per_epoch(data, training) * training.epochs)
+    trained.compile(optimizer, goal.losses(), metrics=goal.metrics())
     stops = []
     if held.any():
         watched = _batches(tuple(array[held] for array in arrays), batch, data, None)
@@ -86,6 +83,23 @@ def fit(
         verbose=0,
         callbacks=[*callbacks, *stops, _progress(step, training.epochs, listen)],
     )
+
+
+def rate(training: Training, steps: int) -> Any:
+    """The learning rate over so many steps: a tenth of them warms up; then it falls along a cosine, or stays."""
+    import tf_keras
+
+    warmup, end = max(1, steps // 10), 0.0 if training.schedule == "cosine" else 1.0
+    return tf_keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps), alpha=end, warmup_target=training.learning_rate, warmup_steps=warmup
+    )
+
+
+def _optimizer(training: Training, steps: int) -> Any:
+    from tf_keras import optimizers
+
+    falling = rate(training, steps)
+    return optimizers.Adam(falling) if training.optimizer == "adam" else optimizers.SGD(falling, 0.9, nesterov=True)
 
 
 def steps_per_epoch(data: Dataset, training: Training) -> int:
@@ -124,7 +138,11 @@ def _batches(arrays: tuple[np.ndarray, ...], batch: int, data: Dataset, training
     if training is None:
         return samples.batch(batch)
     samples = samples.shuffle(len(arrays[0]), seed=training.seed).batch(batch, drop_remainder=True)
-    if data.pool.are_images and training.augment and not data.anomaly:
+    if not data.pool.are_images or data.anomaly:
+        return samples
+    if training.mirror:
+        samples = samples.map(lambda image, *rest: (tf.image.random_flip_left_right(image), *rest))
+    if training.augment:
         samples = samples.map(lambda image, *rest: (augment(image, training.augment), *rest))
     return samples
 
