@@ -20,9 +20,10 @@ def zoo_files(name: str, *, alpha: float, size: int, classes: int, modes: tuple[
     return _made("ours/zoo_files", name, f"{alpha:g}", f"{size}", f"{classes}", ",".join(modes), f"{images}")
 
 
-def trained() -> Path:
-    """A folder with the trained model of models/mobilenet.toml as `model.h5`, `calibration.npy` and `test.npz`."""
-    return _made("ours/trained", RECIPE)
+def trained(recipe: Path = RECIPE) -> Path:
+    """A folder with the recipe's trained model as `model.h5`, its data as `train.npz` (raw x, and y),
+    `calibration.npy` (normalised) and the pack `test.npz`, and `preprocess.json`."""
+    return _made("ours/trained", recipe)
 
 
 def _made(name: str, *arguments: str | Path) -> Path:

@@ -17,6 +17,7 @@ def main(out: Path, recipe: str) -> None:
     source = open_model(read_recipe(recipe), silent)
     with quiet():
         source.model.save(out / "model.h5")
+    np.savez(out / "train.npz", x=source.data.train.raw, y=source.data.train.y)
     np.save(out / "calibration.npy", source.data.calibration.x)
     source.write_pack(out / "test.npz")
     (out / "preprocess.json").write_text(json.dumps(to_plain(source.data.preprocess)))

@@ -181,3 +181,21 @@ def test_half_of_the_images_are_mirrored_and_only_when_asked():
 
     assert not mirrored(TRAINING).any()
     assert 0.2 < mirrored(replace(TRAINING, mirror=True)).mean() < 0.8
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_batch_norm_knows_the_tuned_weights_after_few_steps(wrapped):
+    """Statistics that are far off at the start are those of the data after 90 steps, and the momentum is the model's."""
+    import tf_keras
+
+    data, layers = dataset(), tf_keras.layers
+    tf_keras.utils.set_random_seed(1)
+    norm = layers.BatchNormalization()
+    inner = tf_keras.Sequential([layers.Input((2,)), norm]) if wrapped else norm
+    model = tf_keras.Sequential([layers.Input((2,)), inner, layers.Dense(3, "softmax")])
+    gamma, beta, mean, variance = norm.get_weights()
+    norm.set_weights([gamma, beta, mean + 100, variance])
+    fit(model, data, TRAINING, silent)
+    assert np.abs(norm.moving_mean.numpy()).max() < 1
+    assert norm.momentum == 0.99
+    assert accuracy(model, data) > 0.85

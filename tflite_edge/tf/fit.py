@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from tflite_edge.tf.data.dataset import Dataset
 
 # Beyond this ratio of the largest class to the smallest one the loss weighs the classes equally.
 IMBALANCE = 1.5
+# Keras's momentum of 0.99 needs thousands of steps until a batch norm has forgotten the statistics that it started
+# with; a step's fine-tuning may have fifty. It forgets so many times over (e to the minus) in any case.
+FORGETS = 20
+LEAST_MOMENTUM = 0.5
 HELD_OUT = 10  # every tenth training sample watches for early stopping
 
 
@@ -76,13 +81,34 @@ def fit(
         backup.mkdir(parents=True, exist_ok=True)
         stops.append(tf_keras.callbacks.BackupAndRestore(backup, delete_checkpoint=False))
     listen(Event(step, f"{len(x) - int(held.sum())} samples", 0, training.epochs))
-    trained.fit(
-        batches.map(goal.prepare).prefetch(2),
-        epochs=training.epochs,
-        validation_data=watched.map(goal.prepare) if held.any() else None,
-        verbose=0,
-        callbacks=[*callbacks, *stops, _progress(step, training.epochs, listen)],
-    )
+    with _forgetting(trained, steps_per_epoch(data, training) * training.epochs):
+        trained.fit(
+            batches.map(goal.prepare).prefetch(2),
+            epochs=training.epochs,
+            validation_data=watched.map(goal.prepare) if held.any() else None,
+            verbose=0,
+            callbacks=[*callbacks, *stops, _progress(step, training.epochs, listen)],
+        )
+
+
+@contextmanager
+def _forgetting(model: Any, steps: int) -> Iterator[None]:
+    """Batch norms whose moving statistics are those of the tuned weights after so many steps."""
+    import tf_keras
+
+    norms = [
+        layer
+        for layer in model._flatten_layers()  # noqa: SLF001 - those in wrappers and nested models, too
+        if isinstance(layer, tf_keras.layers.BatchNormalization)
+    ]
+    own = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = min(layer.momentum, max(LEAST_MOMENTUM, 1 - FORGETS / max(1, steps)))
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(norms, own, strict=True):
+            layer.momentum = momentum
 
 
 def rate(training: Training, steps: int) -> Any:

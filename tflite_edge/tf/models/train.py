@@ -11,22 +11,14 @@ from tflite_edge.records.recipe import Training
 from tflite_edge.tf.data.dataset import Dataset
 from tflite_edge.tf.fit import fit
 
-# Keras's default of 0.99 needs thousands of steps to forget its start; small boards' models train for hundreds.
-BATCH_NORM_MOMENTUM = 0.9
-
 
 def train(model: Any, data: Dataset, training: Training, listen: Listener, backup: Path | None = None) -> None:
     """Train `model` in place on `data.train`; deterministic for a seed on one machine. Raises DataError.
 
     A classifier learns its labels, an anomaly detector to answer its own input.
     """
-    import tf_keras
-
     if data.task not in ("classification", "anomaly"):
         raise DataError(
             f"{data.pool.name} has no class labels to train on", do="give your own trained model with its data"
         )
-    for layer in model.layers:
-        if isinstance(layer, tf_keras.layers.BatchNormalization):
-            layer.momentum = BATCH_NORM_MOMENTUM
     fit(model, data, training, listen, backup=backup)
