@@ -23,6 +23,7 @@ from tflite_edge.records.errors import MissingError
 from tflite_edge.records.manifest import Manifest, Provenance, Variant
 from tflite_edge.records.plain import to_plain
 from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.realised import realised
 from tflite_edge.records.recipe import NAMED_DATA, Recipe
 from tflite_edge.records.verdict import worst
 
@@ -219,6 +220,7 @@ class Artifact:
             verdict=worst(variant.verdict for variant in self._models),
             complete=complete,
             seconds=self._seconds,
+            realised=realised(self._models, self._source.steps),
         )
 
 

@@ -54,7 +54,8 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
                     packs = source.write_packs(Path(work), conversion)
                     variant = prove(made, conversion, packs, source.data.preprocess, recipe)
             except (ModelError, TargetError) as error:
-                artifact.note(failed(conversion, error))
+                if not conversion.original:
+                    artifact.note(failed(conversion, error))
                 listen(Event("convert", f"{conversion.label}: {error}", warning=True))
             else:
                 artifact.add(variant, made)
@@ -70,6 +71,8 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
     score = local.score(replace(job, workers=cores()), deadline_s=recipe.target.deadline_s)
     bench = local.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
     findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
+    if conversion.original:  # made to compare with: nothing is promised of it
+        findings = []
     suffix = facts.compression.suffix if facts.compression else ""
     drop, drop_ci = drop_of(score)
     return Variant(
@@ -85,6 +88,7 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
         drop=drop,
         drop_ci=drop_ci,
         compression=facts.compression,
+        original=conversion.original,
         score=score,
         bench=bench,
     )

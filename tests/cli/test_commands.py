@@ -144,6 +144,8 @@ def test_bench(converted, edge):
     assert len(result["warmups_s"]) == 5
     assert result["min_s"] <= result["median_s"] <= result["p90_s"] <= result["p99_s"]
     assert result["peak_rss_bytes"] > 10e6
+    assert (result["resident_bytes"] is None) == bool(result["resident_why"])
+    assert (result["resident_bytes"] or 1) < result["peak_rss_bytes"]
     assert result["runtime"]["why"]
     assert "median ms" in edge("bench", converted[0] / NAMES["int8"], "--runs", 5).stdout
 

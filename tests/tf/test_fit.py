@@ -185,7 +185,7 @@ def test_half_of_the_images_are_mirrored_and_only_when_asked():
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_batch_norm_knows_the_tuned_weights_after_few_steps(wrapped):
-    """Statistics that are far off at the start are those of the data after 90 steps, and the momentum is the model's."""
+    """Statistics that start far off are those of the data after 90 steps, and the momentum is the model's again."""
     import tf_keras
 
     data, layers = dataset(), tf_keras.layers

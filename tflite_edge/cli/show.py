@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.job import BenchResult, ScoreResult
-from tflite_edge.records.manifest import Manifest, StepRecord, Variant
+from tflite_edge.records.manifest import Manifest, StepRecord
 from tflite_edge.records.verdict import Finding
 
 if TYPE_CHECKING:
@@ -34,20 +34,21 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
         rows.append(
             [
                 model.scheme if model.file else f"({model.mode})",
-                f"{model.bytes / 1024:,.1f}" if model.file else "-",
-                f"{model.gzip_bytes / 1024:,.1f}" if model.file else "-",
+                _kib(model.bytes if model.file else None),
+                _kib(model.gzip_bytes if model.file else None),
+                _kib(bench.resident_bytes if bench else None),
                 _percent(_quality(score) if score else None),
                 drop,
                 _percent(score.agreement if score else None),
                 _ms(bench.median_s) if bench else "-",
                 f"{floats[0] / bench.median_s:.2f}" if floats and bench else "-",
-                model.verdict,
+                "-" if model.original else model.verdict,
             ]
         )
     quality = "AUC %" if source.task == "anomaly" else "top-1 %"
-    columns = ["scheme ", "KiB", "gzip", quality, "drop points", "agree %", "ms", "x float", "verdict "]
-    yield Table(columns, rows, spare=("agree %", "gzip", "x float"))
-    yield from _realised(manifest.models, bool(source.steps))
+    columns = ["scheme ", "KiB", "gzip", "in RAM", quality, "drop points", "agree %", "ms", "x float", "verdict "]
+    yield Table(columns, rows, spare=("gzip", "in RAM", "x float", "agree %"))
+    yield from manifest.realised
     yield from _findings((f.what, f) for model in manifest.models for f in model.findings)
     ran = next((model.bench for model in manifest.models if model.bench), None)
     if ran:
@@ -62,37 +63,24 @@ def _quality(score: ScoreResult) -> float | None:
 
 def _steps(steps: Sequence[StepRecord]) -> Table:
     """What each step did to the Keras model."""
-    rows = []
-    for step in steps:
-        before, after = step.before, step.after
-        rows.append(
-            [
-                step.name,
-                f"{before.parameters:,}"
-                + (f" -> {after.parameters:,}" if after.parameters != before.parameters else ""),
-                f"{100 * max((layer.sparsity for layer in after.layers), default=0.0):.0f}",
-                str(min((layer.unique_per_tensor for layer in after.layers), default=0)),
-                f"{_percent(before.top1)} -> {_percent(after.top1)}",
-            ]
-        )
-    return Table(["step ", "parameters", "most zeros %", "fewest values", "Keras top-1 %"], rows)
+    rows = [
+        [
+            step.name,
+            _change(step.before.parameters, step.after.parameters),
+            _change(step.before.macs, step.after.macs or step.before.macs),
+            f"{100 * step.after.sparsity:.0f}",
+            f"{step.after.half_unique:,}",
+            f"{_percent(step.before.top1)} -> {_percent(step.after.top1)}",
+        ]
+        for step in steps
+    ]
+    return Table(["step ", "parameters", "MACs", "zeros %", "values", "Keras top-1 %"], rows, spare=("MACs",))
 
 
-def _realised(models: Sequence[Variant], optimized: bool) -> Iterable[str]:
-    """What the optimisation came to in bytes and milliseconds, against the float model as it came."""
-    made = [model for model in models if model.file and model.compression]
-    if not optimized or len(made) < 2:
-        return
-    first, last, found = made[0], made[-1], made[-1].compression
-    size, gzip = last.bytes / first.bytes, last.gzip_bytes / first.gzip_bytes
-    yield f"{last.scheme}: {size:.2f} x the bytes of the original float file, {gzip:.2f} x gzipped"
-    if found and found.suffix:
-        zeros, values = f"{found.half_sparsity:.0%} zeros", f"{found.half_unique} different values"
-        yield f"  half of its weights lie in kernels with {zeros} or more, half in kernels with {values} or fewer"
-        yield "  these shrink what is compressed, not what is computed: dense kernels gain no speed from them"
-    if first.bench and last.bench:
-        speed = first.bench.median_s / last.bench.median_s
-        yield f"  {speed:.2f} x as fast as the original float file on {last.bench.runtime.name}, measured here"
+def _change(before: int | None, after: int | None) -> str:
+    if before is None or after is None:
+        return "-"
+    return f"{before:,}" + (f" -> {after:,}" if after != before else "")
 
 
 def _findings(found: Iterable[tuple[str, Finding]]) -> Iterable[str]:
@@ -146,24 +134,42 @@ def _ms(seconds: float) -> str:
     return f"{1e3 * seconds:.3f}" if seconds >= 1e-4 else f"{1e3 * seconds:.4f}"
 
 
+def _kib(count: int | None) -> str:
+    kib = None if count is None else count / 1024
+    return "-" if kib is None else f"{kib:,.0f}" if kib >= 1000 else f"{kib:.1f}"
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
 
 
 def bench(result: BenchResult, model: str) -> Iterable[Table | str]:
-    rss = "-" if result.peak_rss_bytes is None else f"{result.peak_rss_bytes / 2**20:.1f}"
+    memory = [
+        "-" if count is None else f"{count / 2**20:.1f}" for count in (result.peak_rss_bytes, result.resident_bytes)
+    ]
     milliseconds = (result.init_s, result.first_s, result.median_s, result.p90_s, result.p99_s, result.min_s)
-    columns = ["init ms", "first ms", "median ms", "p90", "p99", "min", "spread %", "runs", "threads", "peak MiB"]
+    columns = [
+        "init ms",
+        "first ms",
+        "median ms",
+        "p90",
+        "p99",
+        "min",
+        "spread %",
+        "runs",
+        "threads",
+        "peak MiB",
+        "own MiB",
+    ]
     row = [
         *(_ms(seconds) for seconds in milliseconds),
         f"{100 * result.spread:.1f}",
         str(len(result.samples_s)),
     ]
     yield f"{model} on {result.runtime.name} {result.runtime.version} ({result.runtime.why})"
-    yield Table(columns, [[*row, str(result.threads), rss]], spare=("min", "p90", "spread %", "first ms"))
+    yield Table(columns, [[*row, str(result.threads), *memory]], spare=("min", "p90", "spread %", "first ms"))
     yield result.stability
-    if result.peak_rss_bytes is None:
-        yield result.peak_rss_why
+    yield from filter(None, (result.peak_rss_why, result.resident_why))
 
 
 def evaluation(result: Evaluation, model: str) -> Iterable[Table | str]:

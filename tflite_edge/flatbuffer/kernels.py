@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tflite_edge.flatbuffer.graph import Tensor
-from tflite_edge.records.manifest import Compression
+from tflite_edge.records.manifest import Compression, half_at
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,18 +80,9 @@ def compression(facts: Sequence[KernelFact]) -> Compression | None:
     if not total:
         return None
 
-    def half(values: list[tuple[float, int]]) -> float:
-        """The first value of the sorted list up to which at least half of all weights lie."""
-        seen = 0
-        for value, elements in sorted(values):
-            seen += elements
-            if 2 * seen >= total:
-                return value
-        raise AssertionError("unreachable: the elements add up to the total")
-
     return Compression(
         sparsity=sum(fact.sparsity * fact.elements for fact in facts) / total,
-        half_sparsity=-half([(-fact.sparsity, fact.elements) for fact in facts]),
-        half_unique=int(half([(fact.unique, fact.elements) for fact in facts])),
-        half_unique_per_channel=int(half([(fact.unique_per_channel, fact.elements) for fact in facts])),
+        half_sparsity=-half_at([(-fact.sparsity, fact.elements) for fact in facts]),
+        half_unique=int(half_at([(fact.unique, fact.elements) for fact in facts])),
+        half_unique_per_channel=int(half_at([(fact.unique_per_channel, fact.elements) for fact in facts])),
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import os
-import sys
 from time import perf_counter_ns
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
+from tflite_edge.harness.memory import peak, resident
 from tflite_edge.harness.pack import check_images, load_pack
 from tflite_edge.harness.preprocess import Array, to_input
 from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals, tensors
@@ -36,13 +35,23 @@ def bench(job: Job) -> BenchResult:
     init_s = (perf_counter_ns() - began) * 1e-9
 
     details = interpreter.get_input_details()
-    for index, value in _inputs(job, details):
+    inputs = _inputs(job, details)
+    for index, value in inputs:
         interpreter.set_tensor(index, value)
     with refusals(job.model, chosen):
         first = time_runs(interpreter.invoke, 1, 0.0)
         warmups = time_runs(interpreter.invoke, job.warmups, 0.0)
         samples = time_runs(interpreter.invoke, job.runs, job.min_seconds)
-    peak, peak_why = memory_peak()
+    peak_bytes, peak_why = peak()
+
+    def another() -> Any:
+        copy = open_interpreter(job.model, chosen, job.threads)
+        for index, value in inputs:
+            copy.set_tensor(index, value)
+        copy.invoke()
+        return copy
+
+    resident_bytes, resident_why = resident(another, peak_bytes)
 
     p25, median, p75, p90, p99 = (float(value) for value in np.percentile(samples, (25, 50, 75, 90, 99)))
     stable, stability = judge(samples)
@@ -62,8 +71,10 @@ def bench(job: Job) -> BenchResult:
         spread=(p75 - p25) / median,
         stable=stable,
         stability=stability,
-        peak_rss_bytes=peak,
+        peak_rss_bytes=peak_bytes,
         peak_rss_why=peak_why,
+        resident_bytes=resident_bytes,
+        resident_why=resident_why,
     )
 
 
@@ -140,21 +151,3 @@ def random_input(generator: np.random.Generator, detail: Dict[str, Any], model: 
         f"nothing valid can be made up for the input {detail['name']!r} of {model}",
         evidence=f"it takes {dtype.name}",
     )
-
-
-def memory_peak() -> Tuple[Optional[int], str]:
-    """(high-water mark of this process in bytes, ""), or (another figure or None, why it is not that)."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
-            for line in stream:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024, ""
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:
-        return None, f"{os.name} has neither /proc nor getrusage"
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in kilobytes elsewhere
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return peak, "from getrusage, which may count the parent's peak: /proc/self/status has no VmHWM"

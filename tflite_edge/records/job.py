@@ -102,6 +102,8 @@ class BenchResult:
 
     init_s: constructor and tensor allocation. first_s: the first inference. spread: (p75 - p25) / median.
     peak_rss_bytes: high-water mark of the whole process, None with a why where the OS does not tell.
+    resident_bytes: what one more interpreter of the model adds to a process that has one: the model without the
+        runtime. None with a why where it was not measured.
     """
 
     runtime: Runtime
@@ -121,6 +123,8 @@ class BenchResult:
     stability: str
     peak_rss_bytes: Optional[int]
     peak_rss_why: str
+    resident_bytes: Optional[int]
+    resident_why: str
 
 
 @dataclass(frozen=True)

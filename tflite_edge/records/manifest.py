@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from tflite_edge.records.job import BenchResult, ScoreResult
 from tflite_edge.records.preprocess import Preprocess
@@ -15,6 +15,16 @@ SCHEMA = 1
 
 # Rounding to int8 alone makes a few zeros in a hundred, and leaves up to 255 values.
 SPARSE, CLUSTERED = 0.2, 64
+
+
+def half_at(values: Sequence[Tuple[float, int]]) -> float:
+    """Of (value, weights) pairs the least value up to which at least half of all weights lie; 0 of none."""
+    seen, total = 0, sum(weights for _, weights in values)
+    for value, weights in sorted(values):
+        seen += weights
+        if 2 * seen >= total:
+            return value
+    return 0.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Variant:
     """One flatbuffer: what was asked (`mode`), what the bytes are (`scheme`), and how it did on the target.
 
     baked: the input takes raw values, so the preprocessing's arithmetic is not to be done again.
+    original: of the model as it came, before the steps of the optimisation; made to compare with.
     drop, drop_ci: points of top-1 below the float Keras model and half of the 95 % interval (anomaly:
         points of AUC, without an interval).
     """
@@ -58,6 +69,7 @@ class Variant:
     drop: Optional[float] = None
     drop_ci: Optional[float] = None
     compression: Optional[Compression] = None
+    original: bool = False
     score: Optional[ScoreResult] = None
     bench: Optional[BenchResult] = None
 
@@ -78,13 +90,19 @@ class LayerEffect:
 class Effect:
     """What a Keras model holds. parameters: all weights, quantisers' own not counted. sparsity: of all kernels.
 
-    top1: on the test samples; None where it was not measured.
+    macs: multiply-accumulates of one sample. top1: on the test samples. None where it was not measured.
     """
 
     parameters: int
     sparsity: float
     layers: Tuple[LayerEffect, ...]
+    macs: Optional[int] = None
     top1: Optional[float] = None
+
+    @property
+    def half_unique(self) -> int:
+        """Half of the weights lie in kernels with at most so many different values."""
+        return int(half_at([(layer.unique_per_tensor, layer.weights) for layer in self.layers]))
 
 
 @dataclass(frozen=True)
@@ -118,7 +136,10 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Manifest:
-    """complete is False while variants are still being made. seconds: wall time by step."""
+    """complete is False while variants are still being made. seconds: wall time by step.
+
+    realised: what the optimisation came to, in sentences (records/realised.py); none without steps.
+    """
 
     name: str
     tool: Dict[str, str]
@@ -134,4 +155,5 @@ class Manifest:
     verdict: str
     complete: bool
     seconds: Dict[str, float]
+    realised: List[str] = field(default_factory=list)
     schema: int = SCHEMA

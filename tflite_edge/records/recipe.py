@@ -147,12 +147,16 @@ class Convert:
         self.conversions()
 
     def conversions(self, original: bool = False) -> Tuple[Conversion, ...]:
-        """One for each mode; with `original`, the float model before its optimisation goes first."""
-        first = (Conversion("float32", bake=self.bake, flex=self.flex, original=True),) if original else ()
-        return first + tuple(
-            Conversion(mode, io=self.io if mode == "int8" else "float32", bake=self.bake, flex=self.flex)
-            for mode in self.quantize
-        )
+        """One for each mode; with `original`, the model as it came goes first, to compare with: float, and plain
+        int8 where int8 is asked for."""
+
+        def one(mode: str, original: bool = False) -> Conversion:
+            io = self.io if mode == "int8" else "float32"
+            return Conversion(mode, io=io, bake=self.bake, flex=self.flex, original=original)
+
+        modes = [one(mode) for mode in self.quantize]
+        first = [one(mode, True) for mode in ("float32", "int8") if mode in ("float32", *self.quantize)]
+        return (*(first if original else ()), *modes)
 
 
 @dataclass(frozen=True)

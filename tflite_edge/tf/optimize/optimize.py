@@ -14,6 +14,7 @@ import numpy as np
 
 from tflite_edge import __version__
 from tflite_edge.artifact import cache_folder, cached, key_of
+from tflite_edge.records.errors import ModelError
 from tflite_edge.records.event import Listener, silent
 from tflite_edge.records.manifest import Effect, StepRecord
 from tflite_edge.records.plain import from_plain, to_plain
@@ -22,6 +23,7 @@ from tflite_edge.records.step import Distill, Step
 from tflite_edge.tf.fit import Teacher
 from tflite_edge.tf.models import zoo
 from tflite_edge.tf.optimize import distill
+from tflite_edge.tf.optimize.cost import macs
 from tflite_edge.tf.optimize.effect import measure
 from tflite_edge.tf.optimize.tuner import Rehearsal, Tuner
 from tflite_edge.tf.quiet import quiet
@@ -45,6 +47,16 @@ def apply(step: Step) -> Callable[[Any, Any, Tuner], Any]:
     """What applies a step; loads TensorFlow."""
     found: Callable[[Any, Any, Tuner], Any] = import_module(f"tflite_edge.tf.optimize.{step.name}").apply
     return found
+
+
+def _macs(model: Any) -> int | None:
+    """None of a model whose layers hide in wrappers, or whose sizes are open."""
+    if any(hasattr(layer, "layer") for layer in model.layers):
+        return None
+    try:
+        return macs(model)
+    except ModelError:
+        return None
 
 
 class _Chain:
@@ -114,6 +126,7 @@ class _Chain:
 
     def _effect(self, model: Any) -> Effect:
         effect, test = measure(model), self.source.data.test
+        effect = replace(effect, macs=_macs(model))
         if self.source.data.task != "classification" or test.y is None:
             return effect
         return replace(effect, top1=float(np.mean(predict(model, test.x).argmax(-1) == test.y)))
