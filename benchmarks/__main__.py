@@ -8,10 +8,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks import __doc__ as about
 from benchmarks import results
 from benchmarks.bench import bench
@@ -19,8 +15,8 @@ from benchmarks.convert import convert
 from benchmarks.evaluate import evaluate
 from benchmarks.row import Row
 from benchmarks.startup import startup
+from tflite_edge.cli.sink import markdown
 
-WIDTH = 100
 BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "startup": startup,
     "convert": convert,
@@ -41,12 +37,11 @@ def main(argv: Sequence[str]) -> int:
         except Exception as error:  # noqa: BLE001 - an entry point; the other benchmarks still run
             crashed.append(name)
             _say(error)
-    _show(found)
+    results.show(results.table(found))
     if crashed:
         print(f"crashed: {', '.join(crashed)}; nothing is saved", file=sys.stderr)
     elif options.save:
-        results.save(found, "python -m benchmarks --save")
-        print(f"wrote {results.PATH}", file=sys.stderr)
+        results.save("generated", "python -m benchmarks --save", markdown(results.table(found)), results.notes(found))
     return 1 if crashed else 0
 
 
@@ -64,18 +59,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     if options.save and (options.names or options.quick):
         parser.error("--save keeps one full run: it goes with neither names nor --quick")
     return options
-
-
-def _show(found: dict[str, list[Row]]) -> None:
-    content = results.table(found)
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in content.columns:
-        shown.add_column(column.strip(), overflow="fold")
-    for row in content.rows:
-        shown.add_row(*row)
-    console = Console(highlight=False, markup=False)
-    console.width = min(console.width, WIDTH) if sys.stdout.isatty() else WIDTH
-    console.print(shown)
 
 
 def _say(error: Exception) -> None:
