@@ -188,7 +188,7 @@ def steps_of(tables: Sequence[Dict[str, Any]]) -> Tuple[Step, ...]:
 def _step(number: int, table: Dict[str, Any]) -> Step:
     values = dict(table)
     name = values.pop("step", None)
-    if name not in STEPS:
+    if not isinstance(name, str) or name not in STEPS:
         raise RecipeError(f"[[optimize]] table {number} has no known step: {name!r}", do=nearest(str(name), STEPS))
     step: Step = from_plain(STEPS[name], values, f"optimize.{name}")
     return step
