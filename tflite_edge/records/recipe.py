@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from dataclasses import dataclass, field, replace
@@ -115,8 +116,20 @@ class Training:
         for key, value, known in (("optimizer", self.optimizer, OPTIMIZERS), ("schedule", self.schedule, SCHEDULES)):
             if value not in known:
                 raise RecipeError(f"unknown {key} {value!r}", do=nearest(value, known))
-        if min(self.epochs, self.batch) < 1 or self.learning_rate <= 0 or self.augment < 0 or self.patience < 0:
-            raise RecipeError("[train] and [tune] take epochs, batch and learning_rate > 0, augment and patience >= 0")
+        if (
+            min(self.epochs, self.batch) < 1
+            or not 0 < self.learning_rate < math.inf
+            or not 0 <= self.augment < math.inf
+            or self.patience < 0
+        ):
+            raise RecipeError(
+                "[train] and [tune] take epochs, batch and learning_rate > 0, augment and patience >= 0",
+                evidence=", ".join(
+                    f"{key} = {getattr(self, key)}"
+                    for key in ("epochs", "batch", "learning_rate", "augment", "patience")
+                ),
+                do="leave a key out for its default",
+            )
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,7 @@ class Target:
     def __post_init__(self) -> None:
         if self.runtime not in ("auto", *RUNTIMES):
             raise RecipeError(f"unknown runtime {self.runtime!r}", do=nearest(self.runtime, ("auto", *RUNTIMES)))
-        if self.threads < 1 or self.deadline_s <= 0:
+        if self.threads < 1 or not self.deadline_s > 0:
             raise RecipeError("[target] takes threads >= 1 and deadline_s > 0")
 
 
@@ -196,7 +209,13 @@ class Recipe:
                 evidence="the model rebuilds its normalised input, and baked it takes the raw one",
                 do="bake = false",
             )
-        if steps_of(self.optimize) and self.data.task == "anomaly":
+        if any(step.name == "qat" for step in self.steps) and "int8" not in self.convert.quantize:
+            raise RecipeError(
+                "qat trains for int8, and no int8 file is asked for",
+                evidence=f"quantize: {', '.join(self.convert.quantize)}; these are made of the model before qat",
+                do="add int8 to quantize, or leave qat out",
+            )
+        if self.steps and self.data.task == "anomaly":
             raise RecipeError(
                 "optimisation steps and task anomaly do not go together",
                 evidence="what a step costs is measured in accuracy, and a model that rebuilds its input has none",
@@ -259,15 +278,15 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
         recipe = Recipe(ModelSource(file=source), DataSource((changes or {}).get("data.source") or ""))
     else:
         recipe = Recipe(ModelSource(name=source))
-    try:
-        for path, value in (changes or {}).items():
-            if value is None:
-                continue
-            if path == "optimize":
-                recipe = replace(recipe, optimize=parse_steps(value))
-            else:
-                table, key = path.split(".")
-                recipe = replace(recipe, **{table: replace(getattr(recipe, table), **{key: value})})
+    tables: Dict[str, Dict[str, Any]] = {}
+    for path, value in (changes or {}).items():
+        if value is not None and path != "optimize":
+            table, key = path.split(".")
+            tables.setdefault(table, {})[key] = value
+    steps = (changes or {}).get("optimize")
+    try:  # all at once: what is typed is judged as a whole, in whatever order
+        new: Dict[str, Any] = {table: replace(getattr(recipe, table), **keys) for table, keys in tables.items()}
+        recipe = replace(recipe, **new, **({} if steps is None else {"optimize": parse_steps(steps)}))
     except RecipeError as error:  # what was typed, not what was written in the recipe
         raise UsageError(error.what, evidence=error.evidence, do=error.do) from error
     if (changes or {}).get("convert.io") and "int8" not in recipe.convert.quantize:
