@@ -23,7 +23,7 @@ from tflite_edge.records.errors import MissingError
 from tflite_edge.records.manifest import Manifest, Provenance, Variant
 from tflite_edge.records.plain import to_plain
 from tflite_edge.records.preprocess import Preprocess
-from tflite_edge.records.recipe import NAMED_DATA, Recipe
+from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.verdict import worst
 
 MANIFEST = "manifest.json"
@@ -224,16 +224,7 @@ class Artifact:
 
 def _portable(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with its paths relative to `folder`, where its manifest will lie: both may move together."""
-
-    def relative(path: str) -> str:
-        return f"./{os.path.relpath(path, folder)}"
-
-    model, data = recipe.model, recipe.data
-    if model.file:
-        model = replace(model, file=relative(model.file))
-    if data.source not in NAMED_DATA:
-        data = replace(data, source=relative(data.source))
-    return replace(recipe, model=model, data=data)
+    return recipe.with_paths(lambda path: f"./{os.path.relpath(path, folder)}")
 
 
 def _earlier_files(folder: Path) -> list[Path]:

@@ -34,7 +34,7 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     from tflite_edge.tf.optimize.optimize import optimize
     from tflite_edge.tf.source import open_model, refuse_unknown
 
-    refuse_unknown(recipe.model)
+    refuse_unknown(recipe)
     out = Path(out)
     artifact = Artifact(out, recipe, argv)
     with artifact.timed("load"):

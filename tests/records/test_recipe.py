@@ -13,6 +13,14 @@ def test_paths_in_a_recipe_are_relative_to_it(tmp_path):
     assert recipe.name == "my"
 
 
+def test_a_teacher_in_a_recipe_is_beside_it_and_one_of_the_zoo_is_nowhere(tmp_path):
+    (tmp_path / "saved").mkdir()
+    for teacher, found in (("t.h5", tmp_path / "t.h5"), ("saved", tmp_path / "saved"), ("resnet8", "resnet8")):
+        text = f'[model]\nname = "mobilenet"\n[[optimize]]\nstep = "distill"\nteacher = "{teacher}"\n'
+        (tmp_path / "r.toml").write_text(text)
+        assert read_recipe(str(tmp_path / "r.toml")).steps[0].teacher == str(found)
+
+
 def test_data_without_a_slash_are_beside_the_recipe_too(tmp_path, monkeypatch):
     (tmp_path / "elsewhere" / "images").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere")

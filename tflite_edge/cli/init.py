@@ -114,8 +114,9 @@ def command(source: str, out: Path, sink: Sink) -> None:
 
     if out.exists():
         raise UsageError(f"{out} exists already", do="choose another name with -o")
-    model = recipe_for(source, {"data.source": OWN_DATA}).model
-    refuse_unknown(model)
+    recipe = recipe_for(source, {"data.source": OWN_DATA})
+    refuse_unknown(recipe)
+    model = recipe.model
     chosen = (
         f"name = {json.dumps(model.name)}"
         if model.name

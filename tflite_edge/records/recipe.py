@@ -7,14 +7,14 @@ import os
 import sys
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from tflite_edge.records.conversion import SCHEMES, Conversion
 from tflite_edge.records.errors import RecipeError, UsageError
 from tflite_edge.records.job import RUNTIMES
 from tflite_edge.records.plain import from_plain, nearest
 from tflite_edge.records.preprocess import NORMALIZATIONS
-from tflite_edge.records.step import Step, parse_steps, steps_of
+from tflite_edge.records.step import Step, parse_steps, steps_of, with_teachers
 from tflite_edge.records.verdict import Gates
 
 NAMED_DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -231,11 +231,20 @@ class Recipe:
         """What the outputs are called: the zoo name or the file's stem."""
         return self.model.name or os.path.splitext(os.path.basename(self.model.file.rstrip("/\\")))[0]
 
+    def with_paths(self, moved: Callable[[str], str]) -> Recipe:
+        """The recipe with each path in it `moved`: of the model, the data and the teacher."""
+        model, data = self.model, self.data
+        if model.file:
+            model = replace(model, file=moved(model.file))
+        if data.source not in NAMED_DATA:
+            data = replace(data, source=moved(data.source))
+        return replace(self, model=model, data=data, optimize=with_teachers(self.optimize, moved))
+
 
 def read_recipe(path: str) -> Recipe:
     """Read a recipe (.toml), or the resolved recipe out of a manifest (.json).
 
-    A relative `file` or folder in it is relative to the recipe. Raises RecipeError.
+    Relative paths in it are relative to the recipe. Raises RecipeError.
     """
     try:
         with open(path, "rb") as stream:
@@ -244,12 +253,7 @@ def read_recipe(path: str) -> Recipe:
         raise RecipeError(f"cannot read the recipe {path}", evidence=str(error)) from error
     recipe = from_plain(Recipe, values)
     folder = os.path.dirname(os.path.abspath(path))
-    model, data = recipe.model, recipe.data
-    if model.file:
-        model = replace(model, file=os.path.normpath(os.path.join(folder, model.file)))
-    if data.source not in NAMED_DATA:
-        data = replace(data, source=os.path.normpath(os.path.join(folder, data.source)))
-    return replace(recipe, model=model, data=data)
+    return recipe.with_paths(lambda path: os.path.normpath(os.path.join(folder, path)))
 
 
 def _parse(path: str, text: bytes) -> Dict[str, Any]:

@@ -11,9 +11,10 @@ leave zeros alone, and quantisation-aware training keeps zeros and clusters wher
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, ClassVar, Dict, Optional, Sequence, Tuple, Type, Union
 
 from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.plain import from_plain, nearest
@@ -217,6 +218,19 @@ def _step(number: int, table: Dict[str, Any]) -> Step:
         raise RecipeError(f"[[optimize]] table {number} has no known step: {name!r}", do=nearest(str(name), STEPS))
     step: Step = from_plain(STEPS[name], values, f"optimize.{name}")
     return step
+
+
+def with_teachers(tables: Sequence[Dict[str, Any]], moved: Callable[[str], str]) -> Tuple[Dict[str, Any], ...]:
+    """The [[optimize]] tables with every teacher's path `moved`; names of the zoo stay.
+
+    A path has a suffix or a slash, or it is there.
+    """
+
+    def place(teacher: str) -> str:
+        is_path = os.path.splitext(teacher)[1] or os.sep in teacher or os.path.exists(moved(teacher))
+        return moved(teacher) if is_path else teacher
+
+    return tuple({**table, "teacher": place(table["teacher"])} if "teacher" in table else table for table in tables)
 
 
 def parse_steps(text: str) -> Tuple[Dict[str, Any], ...]:

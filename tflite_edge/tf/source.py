@@ -13,11 +13,12 @@ from tflite_edge import __version__
 from tflite_edge.artifact import cached, key_of, sha256
 from tflite_edge.harness.preprocess import normalize
 from tflite_edge.records.conversion import Conversion
-from tflite_edge.records.errors import DataError, ModelError
+from tflite_edge.records.errors import DataError, ModelError, RecipeError
 from tflite_edge.records.event import Event, Listener
 from tflite_edge.records.manifest import Provenance, StepRecord
-from tflite_edge.records.plain import to_plain
-from tflite_edge.records.recipe import ModelSource, Recipe
+from tflite_edge.records.plain import nearest, to_plain
+from tflite_edge.records.recipe import Recipe
+from tflite_edge.records.step import Distill
 from tflite_edge.tf.data import normalization
 from tflite_edge.tf.data.dataset import Dataset, split
 from tflite_edge.tf.data.packs import write_pack
@@ -108,13 +109,27 @@ class Source:
         )
 
 
-def refuse_unknown(model: ModelSource) -> None:
+def refuse_unknown(recipe: Recipe) -> None:
     """What can be refused at once, before a folder is made or TensorFlow loaded. Raises RecipeError or ModelError."""
-    if model.name:
-        zoo.input_shape(model)
-    elif not Path(model.file).exists():
+    if recipe.model.name:
+        zoo.input_shape(recipe.model)
+    else:
+        _refuse_missing("model", recipe.model.file)
+    for step in recipe.steps:
+        if isinstance(step, Distill) and step.teacher not in zoo.ZOO:
+            _refuse_missing("teacher", step.teacher)
+        elif isinstance(step, Distill) and zoo.entry(step.teacher).task != "classification":
+            raise RecipeError(
+                f"{step.teacher} cannot teach classes", do="a classifier of the zoo, or a model file, as the teacher"
+            )
+
+
+def _refuse_missing(what: str, file: str) -> None:
+    if not Path(file).exists():
         raise ModelError(
-            f"no model file {model.file}", do="give a zoo name (`tflite-edge models`), a recipe or a model file"
+            f"no {what} file {file}",
+            evidence=f"as a zoo name: {nearest(file, zoo.ZOO)}",
+            do="give a zoo name (`tflite-edge models`) or a model file",
         )
 
 
