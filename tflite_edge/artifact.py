@@ -131,6 +131,10 @@ def cached(step: str, key: str, make: Callable[[Path], None]) -> Path:
         lock.release()
 
 
+def is_cached(step: str, key: str) -> bool:
+    return (cache_folder() / step / key).is_dir()
+
+
 def _flush(folder: Path) -> None:
     """Bring the files to the disk before the folder gets its name: a power cut must not leave empty ones."""
     for file in folder.rglob("*"):
@@ -163,8 +167,9 @@ class Artifact:
         yield
         self._seconds[step] = round(self._seconds.get(step, 0.0) + time.perf_counter() - start, 3)
 
-    def describe(self, source: Provenance, preprocess: Preprocess, samples: Path) -> None:
-        """Where everything that follows comes from; `samples` is published as samples.npz."""
+    def describe(self, recipe: Recipe, source: Provenance, preprocess: Preprocess, samples: Path) -> None:
+        """Where everything that follows comes from: the recipe as it was resolved; `samples` becomes samples.npz."""
+        self._recipe = _portable(recipe, self.folder)
         self._source, self._preprocess, self._samples = source, preprocess, samples.read_bytes()
 
     def add(self, variant: Variant, made: Path) -> None:

@@ -111,7 +111,7 @@ def test_the_user_s_model_object_is_not_changed(model_file, image_folder):
     source = open_model(asked, silent)
     before = [weight.copy() for weight in source.model.get_weights()]
     names = [layer.name for layer in source.model.layers]
-    made = optimize(source, asked, silent)
+    made = optimize(source, silent)
     assert made.quantized is not None
     assert [layer.name for layer in source.model.layers] == names
     for old, new in zip(before, source.model.get_weights(), strict=True):

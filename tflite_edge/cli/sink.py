@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -73,15 +73,22 @@ class Sink:
             with _bars() as listener:
                 yield listener
         else:
-            yield _line
+            with _talk() as stream:
+                yield lambda event: _line(event, stream)
 
 
-def _line(event: Event) -> None:
+def _line(event: Event, stream: TextIO) -> None:
     if event.warning:
-        click.echo(f"warning: {event.step}: {event.note}", err=True)
+        click.echo(f"warning: {event.step}: {event.note}", stream)
     elif event.total == 0 or event.done in (0, event.total) or event.total <= 10:
         count = f" {event.done}/{event.total}" if event.total else ""
-        click.echo(f"{event.step}{count} {event.note}".rstrip(), err=True)
+        click.echo(f"{event.step}{count} {event.note}".rstrip(), stream)
+
+
+def _talk() -> TextIO:
+    """stderr under a descriptor of its own: while TensorFlow works, what C libraries write to number 2 is kept away."""
+    sys.stderr.flush()
+    return os.fdopen(os.dup(sys.stderr.fileno()), "w")
 
 
 @contextmanager
@@ -93,9 +100,7 @@ def _bars() -> Iterator[Callable[[Event], None]]:
         SpinnerColumn(), TextColumn("{task.description:8}"), BarColumn(30), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
     )  # fmt: skip
-    # A descriptor of its own: while TensorFlow works, what C libraries write to number 2 is kept away.
-    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w")
-    with terminal, Progress(*columns, console=Console(file=terminal)) as progress:
+    with _talk() as terminal, Progress(*columns, console=Console(file=terminal)) as progress:
         tasks: dict[str, Any] = {}
 
         def listener(event: Event) -> None:

@@ -290,7 +290,9 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
     steps = (changes or {}).get("optimize")
     try:  # all at once: what is typed is judged as a whole, in whatever order
         new: Dict[str, Any] = {table: replace(getattr(recipe, table), **keys) for table, keys in tables.items()}
-        recipe = replace(recipe, **new, **({} if steps is None else {"optimize": parse_steps(steps)}))
+        if steps is not None:
+            new["optimize"] = parse_steps(steps)
+        recipe = replace(recipe, **new)
     except RecipeError as error:  # what was typed, not what was written in the recipe
         raise UsageError(error.what, evidence=error.evidence, do=error.do) from error
     if (changes or {}).get("convert.io") and "int8" not in recipe.convert.quantize:

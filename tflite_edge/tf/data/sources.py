@@ -40,6 +40,18 @@ class Pool:
     def are_images(self) -> bool:
         return not isinstance(self.samples, np.ndarray) or (self.samples.dtype == np.uint8 and self.samples.ndim >= 3)
 
+    @property
+    def channels(self) -> int | None:
+        """Of the images: 1 where they are grey, 3 where they are coloured, and for files, which may be either.
+
+        Of other values the size of the last axis, where they are laid out as images; else None.
+        """
+        if not isinstance(self.samples, np.ndarray):
+            return 3
+        if self.samples.ndim == 4:
+            return min(self.samples.shape[3], 3) if self.are_images else self.samples.shape[3]
+        return 1 if self.are_images else None
+
     def read(self, indices: np.ndarray, preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
         """(uint8 [n, H, W, C] or float32 [n, ...], the indices that could be read).
 
