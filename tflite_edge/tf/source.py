@@ -64,6 +64,9 @@ class Source:
 
         def make(folder: Path) -> None:
             train.train(self.model, self.data, self.recipe.train, listen)
+            load.refuse_nan(
+                self.recipe.model.name, self.model, "its training diverged: a smaller [train] learning_rate"
+            )
             self.model.save_weights(folder / "weights.h5")
 
         self.model.load_weights(cached("weights", self.pending, make) / "weights.h5")
@@ -147,7 +150,7 @@ def _refuse_missing(what: str, file: str) -> None:
     if not Path(file).exists():
         raise ModelError(
             f"no {what} file {file}",
-            do="give a zoo name (`tflite-edge models`), a recipe or a model file"
+            do="give a zoo name (`tflite-edge models`) or a model file"
             if Path(file).suffix
             else nearest(file, zoo.ZOO),
         )

@@ -20,12 +20,14 @@ from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.recipe import ModelSource
 from tflite_edge.records.step import Distill, Step
 from tflite_edge.tf.fit import Teacher
-from tflite_edge.tf.models import zoo
+from tflite_edge.tf.models import load, zoo
 from tflite_edge.tf.optimize import distill
 from tflite_edge.tf.optimize.effect import measure
 from tflite_edge.tf.optimize.tuner import Rehearsal, Tuner
 from tflite_edge.tf.quiet import quiet
 from tflite_edge.tf.source import Source, open_untrained, predict, tensorflow_version
+
+DIVERGED = "the training diverged: a smaller learning_rate for this step, or in [tune]"
 
 
 def optimize(source: Source, listen: Listener) -> Source:
@@ -113,6 +115,7 @@ class _Chain:
         backup = cache_folder() / "backup" / self.key
         tune = Tuner(step.name, self.source.data, self.recipe.tune, self.listen, backup, self.teacher)
         made = apply(step)(self.model, step, tune)
+        load.refuse_nan(f"the model after {step.name}", made, DIVERGED)
         if step.name == "qat":
             made.save_weights(folder / "model.h5")
         else:

@@ -18,7 +18,7 @@ from tensorflow_model_optimization.quantization.keras import QuantizeWrapperV2
 from tflite_edge.records.errors import ModelError
 from tflite_edge.records.step import Qat
 from tflite_edge.tf.optimize.affine import stays
-from tflite_edge.tf.optimize.choose import refuse_wrapped
+from tflite_edge.tf.optimize.choose import refuse_untrainable
 from tflite_edge.tf.optimize.effect import PRUNED, shared_values
 from tflite_edge.tf.optimize.graph import Call, Graph, Value, build
 from tflite_edge.tf.optimize.quantizers import Kernel, Placed, Range, registered
@@ -47,7 +47,7 @@ def apply(model: Any, step: Qat, tune: Any) -> Any:
 
     tune: see the package. Raises ModelError for layers that cannot be quantised, naming them all.
     """
-    refuse_wrapped(model, "qat")
+    refuse_untrainable(model, "qat")
     graph = quantizable(model)
     refuse_unknown(graph)
     learning = _wrap(graph, keep=True)
