@@ -16,7 +16,7 @@ TEMPLATE = """\
 
 [model]
 {source}
-# input = [64, 64, 1]       # height, width, channels
+# input = [64, 64, 1]       # height, width, channels; left out: the zoo's size, the data's channels
 # alpha = 0.25              # width multiplier of a zoo model
 weights = "train"           # zoo models: train (on the data below), imagenet, random
 allow_code = false          # load a file that runs its maker's code (Lambda layers)

@@ -28,8 +28,8 @@ SCHEDULES = ("cosine", "constant")
 class ModelSource:
     """A zoo model by `name`, or the user's own `file` (.h5, tf_keras .keras, SavedModel folder).
 
-    input: [height, width, channels]; alpha: width multiplier. Both only for zoo models, except that
-    `input` also fills the open dimensions of a file that leaves them open.
+    input: [height, width, channels], by default the zoo's size with the channels of the data; alpha: width
+    multiplier. Both only for zoo models, except that `input` also fills the dimensions that a file leaves open.
     """
 
     name: str = ""
