@@ -24,7 +24,7 @@ from tflite_edge.records.manifest import Manifest, Provenance, Variant
 from tflite_edge.records.plain import to_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.realised import realised
-from tflite_edge.records.recipe import NAMED_DATA, Recipe
+from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.verdict import worst
 
 MANIFEST = "manifest.json"
@@ -132,6 +132,10 @@ def cached(step: str, key: str, make: Callable[[Path], None]) -> Path:
         lock.release()
 
 
+def is_cached(step: str, key: str) -> bool:
+    return (cache_folder() / step / key).is_dir()
+
+
 def _flush(folder: Path) -> None:
     """Bring the files to the disk before the folder gets its name: a power cut must not leave empty ones."""
     for file in folder.rglob("*"):
@@ -164,8 +168,9 @@ class Artifact:
         yield
         self._seconds[step] = round(self._seconds.get(step, 0.0) + time.perf_counter() - start, 3)
 
-    def describe(self, source: Provenance, preprocess: Preprocess, samples: Path) -> None:
-        """Where everything that follows comes from; `samples` is published as samples.npz."""
+    def describe(self, recipe: Recipe, source: Provenance, preprocess: Preprocess, samples: Path) -> None:
+        """Where everything that follows comes from: the recipe as it was resolved; `samples` becomes samples.npz."""
+        self._recipe = _portable(recipe, self.folder)
         self._source, self._preprocess, self._samples = source, preprocess, samples.read_bytes()
 
     def add(self, variant: Variant, made: Path) -> None:
@@ -226,16 +231,7 @@ class Artifact:
 
 def _portable(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with its paths relative to `folder`, where its manifest will lie: both may move together."""
-
-    def relative(path: str) -> str:
-        return f"./{os.path.relpath(path, folder)}"
-
-    model, data = recipe.model, recipe.data
-    if model.file:
-        model = replace(model, file=relative(model.file))
-    if data.source not in NAMED_DATA:
-        data = replace(data, source=relative(data.source))
-    return replace(recipe, model=model, data=data)
+    return recipe.with_paths(lambda path: f"./{os.path.relpath(path, folder)}")
 
 
 def _earlier_files(folder: Path) -> list[Path]:

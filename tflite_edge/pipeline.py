@@ -31,19 +31,22 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     on. Raises EdgeError when nothing can be done at all. Killed and run again, finished steps are found.
     """
     from tflite_edge.tf.convert.variants import Variants
-    from tflite_edge.tf.optimize.optimize import optimize
-    from tflite_edge.tf.source import open_model, refuse_unknown
+    from tflite_edge.tf.optimize.optimize import optimize, rehearse
+    from tflite_edge.tf.source import open_untrained, refuse_unknown
 
-    refuse_unknown(recipe.model)
+    refuse_unknown(recipe)
     out = Path(out)
     artifact = Artifact(out, recipe, argv)
     with artifact.timed("load"):
-        source = open_model(recipe, listen)
+        source = open_untrained(recipe, listen)
+        if source.must_be_trained:  # else the first step that is not done has them rehearsed
+            rehearse(source, recipe.steps)
+        source = source.trained(listen)
     with artifact.timed("optimize"):
-        source = optimize(source, recipe, listen)
+        source = optimize(source, listen)
     with Variants(source) as variants, tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         samples = source.write_pack(Path(work) / "samples.npz", most=200)
-        artifact.describe(source.provenance(), source.data.preprocess, samples)
+        artifact.describe(source.recipe, source.provenance(), source.data.preprocess, samples)
         conversions = recipe.convert.conversions(original=bool(source.steps))
         for number, conversion in enumerate(conversions):
             listen(Event("convert", conversion.label, number, len(conversions)))

@@ -206,6 +206,14 @@ def test_init_for_a_file_asks_for_its_data_and_never_takes_the_digits(edge, mode
         (["convert", "mobilenet", "--input", "8,8,1"], 3, "cannot take an input of"),
         (["convert", "mobilenet", "--input", "a,b"], 2, "HEIGHT,WIDTH,CHANNELS"),
         (["convert", "mobilenet", "-o", "/proc/x"], 4, "cannot write /proc/x"),
+        (["convert", "mobilenet", "--optimize", ""], 2, "a step has no name"),
+        (["convert", "mobilenet", "--optimize", "prune=2"], 2, "sparsity must be in (0, 1), not 2"),
+        (["convert", "mobilenet", "--optimize", "cluster=16.5"], 2, "must be a whole number"),
+        (["convert", "mobilenet", "--optimize", "qat,prune"], 2, "order them prune, qat"),
+        (["convert", "mobilenet", "--optimize", "qat", "--quantize", "float16"], 2, "qat trains for int8"),
+        (["convert", "mobilenet", "--max-drop", "nan"], 2, "max_drop must be a number"),
+        (["convert", "mobilenet", "--optimize", "distill=mobilenet_v"], 3, "did you mean 'mobilenet_v2'"),
+        (["convert", "mobilenet", "--optimize", "cluster=99999999"], 3, "cluster applies to no layer"),
         (["conver", "mobilenet"], 2, "did you mean 'convert'"),
         (["convert"], 2, "Missing argument"),
         (["bench", "none.tflite"], 3, "none.tflite"),
@@ -302,6 +310,50 @@ def test_ctrl_c_while_training_leaves_earlier_results_alone_and_a_second_run_goe
     assert (out / "mobilenet-float.tflite").read_bytes() == b"an earlier result"
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
     assert not list((tmp_path / "cache" / "weights").glob("*.tmp*"))
+
+
+def test_a_model_no_step_can_train_leaves_an_earlier_result_alone(edge, converted, model_file, image_folder, tmp_path):
+    out = shutil.copytree(converted[0], tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    recipe = tmp_path / "r.toml"
+    for table, message in (
+        ('step = "prune"\nlayers = ["nothing_*"]', "no layer matches 'nothing_*'"),
+        ('step = "prune"\npattern = "1x99"', "has no two blocks of 1x99"),
+        ('step = "channels"\nmacs = 1', "cannot get this model down to 1 macs"),
+        ('step = "distill"\nteacher = "none.h5"', f"no teacher file {tmp_path / 'none.h5'}"),
+    ):
+        recipe.write_text(f'[model]\nfile = "{model_file}"\n[data]\nsource = "{image_folder}"\n[[optimize]]\n{table}\n')
+        done = edge("convert", recipe, "-o", out, code=3)
+        assert message in done.stderr
+        assert "  do: " in done.stderr
+        assert done.stdout == ""
+        assert "0/8" not in done.stderr, "a step has begun to train"
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_ctrl_c_in_a_step_leaves_nothing_half_done_and_a_second_run_goes_on(edge, model_file, image_folder, tmp_path):
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    recipe = tmp_path / "r.toml"
+    text = f'[model]\nfile = "{model_file}"\n[data]\nsource = "{image_folder}"\n[convert]\nquantize = ["float32"]\n'
+    recipe.write_text(text + '[gates]\nmax_drop = 100.0\n[tune]\nepochs = 10\n[[optimize]]\nstep = "prune"\n')
+    environment = {**os.environ, "TFLITE_EDGE_CACHE": str(cache)}
+    child = subprocess.Popen(
+        [edge.path, "convert", recipe, "-o", out], stderr=subprocess.PIPE, text=True, env=environment
+    )
+    for line in child.stderr:  # the talk of a step is heard while it works
+        if line.startswith("prune 3/10"):
+            break
+    child.send_signal(signal.SIGINT)
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in stderr
+    assert list(out.iterdir()) == []
+    assert not [path for path in (cache / "optimize").iterdir() if path.is_dir()]
+    done = edge("convert", recipe, "-o", out, env=environment)
+    assert "prune 10/10" in done.stderr
+    assert "prune 1/10" not in done.stderr
+    assert "-s5" in next(out.glob("small-float-s*.tflite")).name
+    assert not list((cache / "backup").iterdir())
 
 
 def test_a_run_killed_after_the_first_variant_finds_it_again(edge, model_file, image_folder, tmp_path):

@@ -33,9 +33,9 @@ def test_an_unknown_key_names_the_nearest():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"model": {"name": 3}}, "model.name must be str"),
-        ({"model": {"name": "mobilenet", "alpha": "wide"}}, "model.alpha must be float"),
-        ({"model": {"name": "mobilenet", "allow_code": 1}}, "model.allow_code must be bool"),
+        ({"model": {"name": 3}}, "model.name must be a text"),
+        ({"model": {"name": "mobilenet", "alpha": "wide"}}, "model.alpha must be a number"),
+        ({"model": {"name": "mobilenet", "allow_code": 1}}, "model.allow_code must be true or false"),
         ({"model": []}, r"\[model\] must be a table"),
         ({}, "incomplete"),
         ({"model": {}}, "either a zoo name or a file"),
@@ -49,11 +49,32 @@ def test_an_unknown_key_names_the_nearest():
         ({"model": {"name": "mobilenet"}, "data": {"test": 0.9, "calibration": 0.2}}, "shares"),
         ({"model": {"name": "mobilenet"}, "target": {"runtime": "tflite"}}, "unknown runtime"),
         ({"model": {"name": "mobilenet"}, "optimize": [{"step": "prun"}]}, "has no known step"),
+        ({"model": {"name": "mobilenet"}, "optimize": [{"step": ["prune"]}]}, "has no known step"),
+        ({"model": {"name": "mobilenet"}, "optimize": ["prune"]}, "optimize must be a table"),
+        ({"model": {"name": "mobilenet"}, "optimize": {"step": "prune"}}, "optimize must be a list"),
     ],
 )
 def test_impossible_recipes_are_refused_with_the_reason(table, message):
     with pytest.raises(RecipeError, match=message):
         from_plain(Recipe, table)
+
+
+@pytest.mark.parametrize(
+    ("table", "do"),
+    [
+        ({"convert": {"quantize": "int8"}}, 'quantize = ["int8"]'),
+        ({"optimize": {"step": "prune"}}, "one [[optimize]] table, in double brackets, for each"),
+        ({"optimize": [{"step": "prune", "layers": "conv"}]}, 'layers = ["conv"]'),
+        ({"optimize": [{"step": "prune", "sparsity": "0.5"}]}, "such as 0.5"),
+        ({"optimize": [{"step": "cluster", "clusters": 16.5}]}, "such as 16"),
+        ({"optimize": [{"step": "cluster", "per_channel": "yes"}]}, "such as true"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_with_how_it_is_written(table, do):
+    with pytest.raises(RecipeError, match="must be") as caught:
+        from_plain(Recipe, {"model": {"name": "mobilenet"}, **table})
+    assert caught.value.do == do
+    assert caught.value.evidence.startswith("got ")
 
 
 def test_nearest_lists_what_exists_when_nothing_is_close():

@@ -13,6 +13,14 @@ def test_paths_in_a_recipe_are_relative_to_it(tmp_path):
     assert recipe.name == "my"
 
 
+def test_a_teacher_in_a_recipe_is_beside_it_and_one_of_the_zoo_is_nowhere(tmp_path):
+    (tmp_path / "saved").mkdir()
+    for teacher, found in (("t.h5", tmp_path / "t.h5"), ("saved", tmp_path / "saved"), ("resnet8", "resnet8")):
+        text = f'[model]\nname = "mobilenet"\n[[optimize]]\nstep = "distill"\nteacher = "{teacher}"\n'
+        (tmp_path / "r.toml").write_text(text)
+        assert read_recipe(str(tmp_path / "r.toml")).steps[0].teacher == str(found)
+
+
 def test_data_without_a_slash_are_beside_the_recipe_too(tmp_path, monkeypatch):
     (tmp_path / "elsewhere" / "images").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -66,6 +74,46 @@ def test_an_anomaly_detector_is_neither_baked_nor_optimised(tmp_path):
     with pytest.raises(UsageError, match="unknown task") as caught:
         recipe_for("autoencoder", {"data.task": "anomalie"})
     assert caught.value.do == "did you mean 'anomaly'?"
+
+
+def test_what_is_typed_is_judged_as_a_whole_in_any_order(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text('[model]\nname = "mobilenet"\n[convert]\nquantize = ["float32"]\n')
+    typed = {"optimize": "qat", "convert.quantize": ("int8",), "data.test": 0.7, "data.calibration": 0.05}
+    for changes in (typed, dict(reversed(typed.items()))):
+        recipe = recipe_for(str(path), changes)
+        assert [step.name for step in recipe.steps] == ["qat"]
+        assert recipe.data.test == 0.7
+
+
+@pytest.mark.parametrize("modes", [("float16",), ("float32", "int16x8")])
+def test_qat_without_an_int8_file_is_refused(modes, tmp_path):
+    with pytest.raises(UsageError, match="qat trains for int8, and no int8 file is asked for"):
+        recipe_for("mobilenet", {"convert.quantize": modes, "optimize": "prune,qat"})
+    path = tmp_path / "r.toml"
+    path.write_text('[model]\nname = "mobilenet"\n[[optimize]]\nstep = "qat"\n[convert]\nquantize = ["float32"]\n')
+    with pytest.raises(RecipeError, match="no int8 file"):
+        read_recipe(str(path))
+
+
+@pytest.mark.parametrize("line", ["max_drop = nan", "min_agreement = nan"])
+def test_a_gate_that_is_no_number_would_let_everything_pass_and_is_refused(line, tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text(f'[model]\nname = "mobilenet"\n[gates]\n{line}\n')
+    with pytest.raises(RecipeError, match="must be a number, not nan"):
+        read_recipe(str(path))
+    with pytest.raises(UsageError, match="must be a number"):
+        recipe_for("mobilenet", {"gates.max_drop": float("nan")})
+
+
+@pytest.mark.parametrize("line", ["learning_rate = nan", "learning_rate = inf", "augment = nan", "epochs = 0"])
+@pytest.mark.parametrize("table", ["train", "tune"])
+def test_a_training_that_could_only_diverge_is_refused(table, line, tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text(f'[model]\nname = "mobilenet"\n[{table}]\n{line}\n')
+    with pytest.raises(RecipeError, match="learning_rate > 0") as caught:
+        read_recipe(str(path))
+    assert line in caught.value.evidence
 
 
 def test_only_int8_takes_the_io_type():

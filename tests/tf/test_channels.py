@@ -585,7 +585,7 @@ def test_models_in_tf_mot_s_wrappers_are_refused():
 
         wrapped = [make(rebuild(chain((16,)))) for make in (quantize_model, prune_low_magnitude)]
     for model in wrapped:
-        with pytest.raises(ModelError, match="of TF-MOT"):
+        with pytest.raises(ModelError, match=r"channels cannot start: .* already"):
             channels.apply(model, HALF, never)
 
 

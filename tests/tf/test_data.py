@@ -313,6 +313,70 @@ def test_one_hot_labels_are_class_numbers_and_that_is_said(tmp_path, dtype):
     assert open_source(str(tmp_path / "b.npz")).y.shape == (60, 2)  # not one-hot: two targets
 
 
+Y = np.arange(60) % 3
+FORMS = {
+    "numbers": Y,
+    "column": Y[:, None],
+    "uint8": Y.astype(np.uint8),
+    "one-hot": np.eye(3, dtype=np.int64)[Y],
+    "one-hot bool": np.eye(3, dtype=bool)[Y],
+    "one-hot float": np.eye(3, dtype=np.float32)[Y],
+}
+
+
+@pytest.mark.parametrize("test", FORMS)
+@pytest.mark.parametrize("train", FORMS)
+def test_both_halves_may_have_labels_of_their_own_form(tmp_path, train, test):
+    x = np.zeros((60, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=FORMS[train], x_test=x, y_test=FORMS[test])
+    pool = open_source(str(tmp_path / "a.npz"))
+    assert pool.y.dtype == np.int64
+    assert pool.y.tolist() == [*Y, *Y]
+    assert pool.classes == ("0", "1", "2")
+    assert bool(pool.notes) == ("one-hot" in train + test)
+
+
+@pytest.mark.parametrize(
+    "halves",
+    [
+        {"y_train": Y, "y_test": Y.astype(np.float32)},  # joined, all would be targets
+        {"y_train": np.eye(3)[Y], "y_test": Y.astype(np.float32)},
+        {"y_train": np.eye(3)[Y], "y_test": Y + 1},  # number 3 of three
+        {"y_train": np.eye(3)[Y], "y_test": Y - 1},
+        {"y_train": np.eye(3)[Y], "y_test": np.eye(4)[Y]},
+        {"x_test": np.zeros((60, 8, 8), np.float32)},  # joined, all would be values, of 0..255 and 0..1
+    ],
+)
+def test_halves_that_mean_different_things_are_refused(tmp_path, halves):
+    x = np.zeros((60, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", **{"x_train": x, "y_train": Y, "x_test": x, "y_test": Y, **halves})
+    with pytest.raises(DataError, match="do not fit") as caught:
+        open_source(str(tmp_path / "a.npz"))
+    assert "float" in caught.value.evidence or "int64" in caught.value.evidence
+
+
+@pytest.mark.parametrize(
+    ("x", "channels"),
+    [
+        (np.zeros((60, 8, 8), np.uint8), 1),
+        (np.zeros((60, 8, 8, 1), np.uint8), 1),
+        (np.zeros((60, 8, 8, 3), np.uint8), 3),
+        (np.zeros((60, 8, 8, 4), np.uint8), 3),
+        (np.zeros((60, 8, 8, 1), np.float32), 1),
+        (np.zeros((60, 8, 8, 3), np.float32), 3),
+        (np.zeros((60, 8, 8), np.float32), None),
+        (np.zeros((60, 8), np.uint8), None),
+    ],
+)
+def test_the_channels_of_arrays(tmp_path, x, channels):
+    np.savez(tmp_path / "a.npz", x=x, y=Y)
+    assert open_source(str(tmp_path / "a.npz")).channels == channels
+
+
+def test_image_files_have_three_channels(image_folder):
+    assert open_source(str(image_folder)).channels == 3
+
+
 def test_unknown_data_name_the_nearest():
     with pytest.raises(DataError) as caught:
         open_source("digit")

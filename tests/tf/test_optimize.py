@@ -10,7 +10,7 @@ from tflite_edge.flatbuffer import inspect
 from tflite_edge.records.errors import DataError, ModelError, RecipeError
 from tflite_edge.records.event import silent
 from tflite_edge.records.recipe import Recipe, Tuning, recipe_for
-from tflite_edge.records.step import parse_steps, steps_of
+from tflite_edge.records.step import parse_steps
 
 pytestmark = pytest.mark.slow
 GATES = {"gates.max_drop": 60.0, "gates.min_agreement": 0.0}
@@ -96,6 +96,80 @@ def test_what_cannot_work_later_is_refused_before_anything_is_trained(model_file
     assert not list(tmp_path.glob("*.tflite"))
 
 
+def test_what_cannot_work_is_refused_before_a_zoo_model_is_trained(tmp_path):
+    """The student's own first training would take longest of all."""
+    for steps, message in (
+        ("prune,cluster=100000000", "cluster applies to no layer"),
+        ("channels=0.001", "removes nothi"),
+    ):
+        heard = []
+        asked = recipe_for("resnet8", {"model.input": (8, 8, 1), "data.source": "digits", "optimize": steps})
+        with pytest.raises(RecipeError, match=message):
+            tflite_edge.convert(asked, tmp_path, listen=heard.append)
+        assert {event.step for event in heard} == {"load"}
+
+
+def test_what_cannot_work_is_refused_before_a_zoo_teacher_is_trained(model_file, image_folder, tmp_path):
+    """Neither a teacher of another input nor a later step is found out after hours."""
+    large = small_model_of(32, tmp_path / "large.h5")
+    for file, steps, message in (
+        (model_file, "distill=mobilenet", "mobilenet cannot take an input of"),
+        (large, "distill=mobilenet,cluster=100000000", "cluster applies to no layer"),
+    ):
+        heard = []
+        with pytest.raises(RecipeError, match=message):
+            tflite_edge.convert(recipe(file, image_folder, steps), tmp_path / "o", listen=heard.append)
+        assert {event.step for event in heard} == {"load"}
+
+
+def small_model_of(size, path):
+    from tflite_edge.tf.quiet import quiet
+
+    with quiet():
+        import tf_keras
+
+        layers = tf_keras.layers
+        stack = [
+            layers.Conv2D(4, 3, 2),
+            layers.Conv2D(4, 3),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(4, "softmax"),
+        ]
+        tf_keras.Sequential([tf_keras.Input((size, size, 3)), *stack], name="small").save(path)
+    return path
+
+
+def test_a_missing_teacher_is_named_before_any_data_are_read(model_file, tmp_path):
+    heard = []
+    with pytest.raises(ModelError, match="no teacher file mobilenett") as caught:
+        tflite_edge.convert(recipe(model_file, "digits", "distill=mobilenett"), tmp_path, listen=heard.append)
+    assert caught.value.do == "did you mean 'mobilenet'?"
+    assert heard == []
+    with pytest.raises(RecipeError, match="autoencoder cannot teach"):
+        tflite_edge.convert(recipe(model_file, "digits", "distill=autoencoder"), tmp_path)
+
+
+def test_a_teacher_s_normalisation_is_its_own(model_file, image_folder, tmp_path):
+    """What the command says of the student's does not hold for a teacher that was trained with another."""
+    from tflite_edge.tf.optimize.optimize import open_teacher
+    from tflite_edge.tf.source import open_model
+
+    asked = recipe(model_file, image_folder, f"distill={model_file}", **{"data.normalize": "0..1"})
+    source = open_model(asked, silent)
+    assert source.data.preprocess.std == (255.0,)
+    assert open_teacher(asked.steps[0], source).data.preprocess.std == (127.5,)
+
+
+def test_a_step_that_diverges_is_named_and_not_kept(model_file, image_folder, tmp_path):
+    asked = recipe(model_file, image_folder, "prune=0.5", "float32")
+    asked = replace(asked, tune=Tuning(epochs=2, learning_rate=1e30, augment=0.0))
+    for _ in range(2):
+        with pytest.raises(ModelError, match="the model after prune has NaN or infinite weights") as caught:
+            tflite_edge.convert(asked, tmp_path)
+        assert "learning_rate" in caught.value.do
+    assert not list(tmp_path.glob("*.tflite"))
+
+
 def test_a_teacher_that_does_not_fit_is_refused(model_file, image_folder, tmp_path, digits):
     from tflite_edge.tf.quiet import quiet
 
@@ -118,31 +192,11 @@ def test_the_user_s_model_object_is_not_changed(model_file, image_folder):
     source = open_model(asked, silent)
     before = [weight.copy() for weight in source.model.get_weights()]
     names = [layer.name for layer in source.model.layers]
-    made = optimize(source, asked, silent)
+    made = optimize(source, silent)
     assert made.quantized is not None
     assert [layer.name for layer in source.model.layers] == names
     for old, new in zip(before, source.model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("qat,prune=0.5", "cannot run qat, prune in this order"),
-        ("cluster=16,prune", "in this order"),
-        ("prune,distill=t.h5", "in this order"),
-        ("prune,prune", "twice"),
-        ("prune=1.5", "sparsity must be in"),
-        ("cluster=1", "at least 2"),
-        ("prun=0.5", "did you mean 'prune'"),
-        ("qat=3", "takes no value"),
-        ("distill", "needs a teacher"),
-        ("channels", "needs one goal"),
-    ],
-)
-def test_steps_that_cannot_work_are_refused_when_they_are_read(text, message):
-    with pytest.raises(RecipeError, match=message):
-        steps_of(parse_steps(text))
 
 
 def test_a_recipe_with_steps_survives_the_round_trip():

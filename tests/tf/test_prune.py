@@ -108,8 +108,12 @@ def test_a_step_that_applies_to_no_layer_is_refused_before_training(step, words)
 def test_frozen_layers_are_spared_and_refused_when_nothing_else_is_left():
     model = small()
     model.get_layer("two").trainable = False
-    with pytest.raises(RecipeError, match="two: frozen"):
+    with pytest.raises(RecipeError, match="two: frozen") as caught:
         prune.apply(model, Prune(), Tune(model))
+    assert caught.value.do == "ends = true takes one and three, too"
+    with pytest.raises(RecipeError, match="two: frozen") as caught:
+        prune.apply(model, Prune(layers=("two",)), Tune(model))
+    assert caught.value.do == "layer.trainable = True for what may change, then save it again"
     assert sparsity(prune.apply(model, Prune(ends=True), Tune(model)))["two"] == 0.0
 
 

@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 import pytest
 
+import tflite_edge
 from tflite_edge.flatbuffer import check, inspect
 from tflite_edge.records.conversion import Conversion
 from tflite_edge.records.errors import MissingError, RecipeError
@@ -145,10 +146,47 @@ def test_the_resnet_of_keras_is_turned_from_bgr_to_rgb():
 @pytest.mark.parametrize("name", zoo.ZOO)
 def test_the_recipe_in_models_says_what_the_table_says(name):
     recipe, entry = recipe_for(f"models/{name}.toml"), zoo.ZOO[name]
-    assert (recipe.model.input, recipe.model.alpha) == (entry.input, entry.alpha)
+    assert (recipe.model.input, recipe.model.alpha) == (None, entry.alpha)
     assert recipe.model.name == name
     assert (recipe.data.task == "anomaly") == (entry.task == "anomaly")
-    assert zoo.resolve(recipe.model) == recipe.model
+    assert zoo.resolve(recipe.model).input == entry.input
+
+
+@pytest.mark.parametrize(
+    ("source", "channels", "shape"),
+    [
+        (ModelSource("resnet8"), None, (32, 32, 1)),
+        (ModelSource("resnet8"), 1, (32, 32, 1)),
+        (ModelSource("resnet8"), 3, (32, 32, 3)),
+        (ModelSource("resnet50"), 1, (224, 224, 1)),
+        (ModelSource("resnet8", input=(16, 16, 1)), 3, (16, 16, 1)),
+        (ModelSource("resnet50", weights="imagenet"), 1, (224, 224, 3)),
+        (ModelSource("mobilenet", weights="imagenet"), 3, (64, 64, 3)),
+        (ModelSource("mobilenet", input=(96, 96, 1), weights="imagenet"), 3, (96, 96, 1)),
+        (ModelSource("autoencoder"), 3, (640,)),
+    ],
+)
+def test_an_input_that_is_not_named_has_the_channels_of_the_data(source, channels, shape):
+    assert zoo.resolve(source, channels).input == shape
+
+
+@pytest.mark.slow
+def test_a_zoo_model_takes_the_colours_of_its_data_and_the_manifest_says_which(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "colours.npz", x=colours, y=np.arange(60) % 3)
+    np.savez(tmp_path / "grey.npz", x=colours[..., 0], y=np.arange(60) % 3)
+    given = {"convert.quantize": ("float32",), "model.weights": "random", "gates.max_drop": 100.0}
+    for data, named, shape in (
+        ("colours", None, (32, 32, 3)),
+        ("grey", None, (32, 32, 1)),
+        ("colours", (16, 16, 1), (16, 16, 1)),
+    ):
+        changes = {**given, "data.source": str(tmp_path / f"{data}.npz"), "model.input": named}
+        manifest = tflite_edge.convert(recipe_for("models/resnet8.toml", changes), tmp_path / data)
+        (model,) = manifest.models
+        assert inspect(tmp_path / data / model.file).inputs[0].shape == (1, *shape)
+        assert manifest.recipe.model.input == shape
+        assert recipe_for(str(tmp_path / data / "manifest.json")).model.input == shape
 
 
 def test_unknown_models_and_impossible_sizes_are_refused():

@@ -66,7 +66,13 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 )
 @click.option("--weights", "model__weights", type=click.Choice(WEIGHTS), help="Where a zoo model's weights come from.")
 @click.option("--alpha", "model__alpha", type=float, help="Width multiplier of a zoo model.")
-@click.option("--input", "model__input", callback=_sizes, metavar="H,W,C", help="Input size of a zoo model.")
+@click.option(
+    "--input",
+    "model__input",
+    callback=_sizes,
+    metavar="H,W,C",
+    help="Input size of a zoo model; by default the data's channels.",
+)
 @click.option(
     "--allow-code", "model__allow_code", is_flag=True, default=None, help="Load a file that runs its maker's code."
 )

@@ -16,7 +16,7 @@ TEMPLATE = """\
 
 [model]
 {source}
-# input = [64, 64, 1]       # height, width, channels
+# input = [64, 64, 1]       # height, width, channels; left out: the zoo's size, the data's channels
 # alpha = 0.25              # width multiplier of a zoo model
 weights = "train"           # zoo models: train (on the data below), imagenet, random
 allow_code = false          # load a file that runs its maker's code (Lambda layers)
@@ -114,8 +114,9 @@ def command(source: str, out: Path, sink: Sink) -> None:
 
     if out.exists():
         raise UsageError(f"{out} exists already", do="choose another name with -o")
-    model = recipe_for(source, {"data.source": OWN_DATA}).model
-    refuse_unknown(model)
+    recipe = recipe_for(source, {"data.source": OWN_DATA})
+    refuse_unknown(recipe)
+    model = recipe.model
     chosen = (
         f"name = {json.dumps(model.name)}"
         if model.name

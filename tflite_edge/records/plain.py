@@ -6,11 +6,20 @@ import dataclasses
 import difflib
 import json
 import typing
-from typing import Any, Dict, Type, TypeVar
+from typing import Any, Dict, Tuple, Type, TypeVar
 
 from tflite_edge.records.errors import RecipeError
 
 T = TypeVar("T")
+
+# What a value of each type looks like in TOML: (in words, an example).
+WRITTEN: Dict[Any, Tuple[str, str]] = {
+    float: ("a number", "0.5"),
+    int: ("a whole number", "16"),
+    bool: ("true or false", "true"),
+    str: ("a text", '"conv_1"'),
+    dict: ("a table", "[table]"),
+}
 
 
 def to_plain(record: Any) -> Dict[str, Any]:
@@ -54,13 +63,23 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_plain(hint, value, where)
     if origin in (tuple, list):
-        items = value if isinstance(value, (list, tuple)) else [value]
-        return origin(_coerce(args[0], item, where) for item in items)
+        if isinstance(value, (list, tuple)):
+            return origin(_coerce(args[0], item, where) for item in value)
+        raise RecipeError(f"{where} must be a list", evidence=f"got {value!r}", do=_in_a_list(args[0], value, where))
     if origin is dict:
+        hint = dict
         if isinstance(value, dict):
             return dict(value)
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     elif type(value) is hint:
         return value
-    raise RecipeError(f"{where} must be {getattr(hint, '__name__', hint)}", evidence=f"got {value!r}")
+    words, example = WRITTEN[hint]
+    raise RecipeError(f"{where} must be {words}", evidence=f"got {value!r}", do=f"such as {example}")
+
+
+def _in_a_list(hint: Any, value: Any, where: str) -> str:
+    key = where.rsplit(".", maxsplit=1)[-1]
+    if typing.get_origin(hint) is dict:
+        return f"one [[{key}]] table, in double brackets, for each"
+    return f"{key} = [{json.dumps(value)}]"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from tflite_edge.records.conversion import SCHEMES, Conversion
 from tflite_edge.records.errors import RecipeError, UsageError
 from tflite_edge.records.job import RUNTIMES
 from tflite_edge.records.plain import from_plain, nearest
 from tflite_edge.records.preprocess import NORMALIZATIONS
-from tflite_edge.records.step import Step, parse_steps, steps_of
+from tflite_edge.records.step import Step, parse_steps, steps_of, with_teachers
 from tflite_edge.records.verdict import Gates
 
 NAMED_DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -27,8 +28,8 @@ SCHEDULES = ("cosine", "constant")
 class ModelSource:
     """A zoo model by `name`, or the user's own `file` (.h5, tf_keras .keras, SavedModel folder).
 
-    input: [height, width, channels]; alpha: width multiplier. Both only for zoo models, except that
-    `input` also fills the open dimensions of a file that leaves them open.
+    input: [height, width, channels], by default the zoo's size with the channels of the data; alpha: width
+    multiplier. Both only for zoo models, except that `input` also fills the dimensions that a file leaves open.
     """
 
     name: str = ""
@@ -115,8 +116,20 @@ class Training:
         for key, value, known in (("optimizer", self.optimizer, OPTIMIZERS), ("schedule", self.schedule, SCHEDULES)):
             if value not in known:
                 raise RecipeError(f"unknown {key} {value!r}", do=nearest(value, known))
-        if min(self.epochs, self.batch) < 1 or self.learning_rate <= 0 or self.augment < 0 or self.patience < 0:
-            raise RecipeError("[train] and [tune] take epochs, batch and learning_rate > 0, augment and patience >= 0")
+        if (
+            min(self.epochs, self.batch) < 1
+            or not 0 < self.learning_rate < math.inf
+            or not 0 <= self.augment < math.inf
+            or self.patience < 0
+        ):
+            raise RecipeError(
+                "[train] and [tune] take epochs, batch and learning_rate > 0, augment and patience >= 0",
+                evidence=", ".join(
+                    f"{key} = {getattr(self, key)}"
+                    for key in ("epochs", "batch", "learning_rate", "augment", "patience")
+                ),
+                do="leave a key out for its default",
+            )
 
 
 @dataclass(frozen=True)
@@ -170,7 +183,7 @@ class Target:
     def __post_init__(self) -> None:
         if self.runtime not in ("auto", *RUNTIMES):
             raise RecipeError(f"unknown runtime {self.runtime!r}", do=nearest(self.runtime, ("auto", *RUNTIMES)))
-        if self.threads < 1 or self.deadline_s <= 0:
+        if self.threads < 1 or not self.deadline_s > 0:
             raise RecipeError("[target] takes threads >= 1 and deadline_s > 0")
 
 
@@ -200,7 +213,13 @@ class Recipe:
                 evidence="the model rebuilds its normalised input, and baked it takes the raw one",
                 do="bake = false",
             )
-        if steps_of(self.optimize) and self.data.task == "anomaly":
+        if any(step.name == "qat" for step in self.steps) and "int8" not in self.convert.quantize:
+            raise RecipeError(
+                "qat trains for int8, and no int8 file is asked for",
+                evidence=f"quantize: {', '.join(self.convert.quantize)}; these are made of the model before qat",
+                do="add int8 to quantize, or leave qat out",
+            )
+        if self.steps and self.data.task == "anomaly":
             raise RecipeError(
                 "optimisation steps and task anomaly do not go together",
                 evidence="what a step costs is measured in accuracy, and a model that rebuilds its input has none",
@@ -216,11 +235,20 @@ class Recipe:
         """What the outputs are called: the zoo name or the file's stem."""
         return self.model.name or os.path.splitext(os.path.basename(self.model.file.rstrip("/\\")))[0]
 
+    def with_paths(self, moved: Callable[[str], str]) -> Recipe:
+        """The recipe with each path in it `moved`: of the model, the data and the teacher."""
+        model, data = self.model, self.data
+        if model.file:
+            model = replace(model, file=moved(model.file))
+        if data.source not in NAMED_DATA:
+            data = replace(data, source=moved(data.source))
+        return replace(self, model=model, data=data, optimize=with_teachers(self.optimize, moved))
+
 
 def read_recipe(path: str) -> Recipe:
     """Read a recipe (.toml), or the resolved recipe out of a manifest (.json).
 
-    A relative `file` or folder in it is relative to the recipe. Raises RecipeError.
+    Relative paths in it are relative to the recipe. Raises RecipeError.
     """
     try:
         with open(path, "rb") as stream:
@@ -229,12 +257,7 @@ def read_recipe(path: str) -> Recipe:
         raise RecipeError(f"cannot read the recipe {path}", evidence=str(error)) from error
     recipe = from_plain(Recipe, values)
     folder = os.path.dirname(os.path.abspath(path))
-    model, data = recipe.model, recipe.data
-    if model.file:
-        model = replace(model, file=os.path.normpath(os.path.join(folder, model.file)))
-    if data.source not in NAMED_DATA:
-        data = replace(data, source=os.path.normpath(os.path.join(folder, data.source)))
-    return replace(recipe, model=model, data=data)
+    return recipe.with_paths(lambda path: os.path.normpath(os.path.join(folder, path)))
 
 
 def _parse(path: str, text: bytes) -> Dict[str, Any]:
@@ -263,15 +286,17 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
         recipe = Recipe(ModelSource(file=source), DataSource((changes or {}).get("data.source") or ""))
     else:
         recipe = Recipe(ModelSource(name=source))
-    try:
-        for path, value in (changes or {}).items():
-            if value is None:
-                continue
-            if path == "optimize":
-                recipe = replace(recipe, optimize=parse_steps(value))
-            else:
-                table, key = path.split(".")
-                recipe = replace(recipe, **{table: replace(getattr(recipe, table), **{key: value})})
+    tables: Dict[str, Dict[str, Any]] = {}
+    for path, value in (changes or {}).items():
+        if value is not None and path != "optimize":
+            table, key = path.split(".")
+            tables.setdefault(table, {})[key] = value
+    steps = (changes or {}).get("optimize")
+    try:  # all at once: what is typed is judged as a whole, in whatever order
+        new: Dict[str, Any] = {table: replace(getattr(recipe, table), **keys) for table, keys in tables.items()}
+        if steps is not None:
+            new["optimize"] = parse_steps(steps)
+        recipe = replace(recipe, **new)
     except RecipeError as error:  # what was typed, not what was written in the recipe
         raise UsageError(error.what, evidence=error.evidence, do=error.do) from error
     if (changes or {}).get("convert.io") and "int8" not in recipe.convert.quantize:

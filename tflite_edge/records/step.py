@@ -10,9 +10,11 @@ leave zeros alone, and quantisation-aware training keeps zeros and clusters wher
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, ClassVar, Dict, Optional, Sequence, Tuple, Type, Union
 
 from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.plain import from_plain, nearest
@@ -24,26 +26,33 @@ IMPORTANCES = ("l1", "l2", "batch-norm")
 
 @dataclass(frozen=True)
 class _Step:
-    """epochs, learning_rate: of the fine-tuning; None takes [tune]'s.
-
-    layers: names or types such as "conv_*" or "Dense" (shell patterns); none means all that the step knows.
-    """
+    """epochs, learning_rate: of the fine-tuning; None takes [tune]'s."""
 
     name: ClassVar[str]
     epochs: Optional[int] = None
     learning_rate: Optional[float] = None
-    layers: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.epochs is not None and self.epochs < 0) or (
-            self.learning_rate is not None and self.learning_rate <= 0
+            self.learning_rate is not None and not 0 < self.learning_rate < math.inf
         ):
-            raise RecipeError(f"{self.name} takes epochs >= 0 and learning_rate > 0")
+            raise RecipeError(
+                f"{self.name} takes epochs >= 0 and learning_rate > 0",
+                evidence=f"epochs = {self.epochs}, learning_rate = {self.learning_rate}",
+                do="leave both out for what [tune] says",
+            )
 
 
 @dataclass(frozen=True)
-class Prune(_Step):
-    """Weights of least magnitude become zero. sparsity: share of zeros in each pruned kernel.
+class _OnLayers(_Step):
+    """layers: names or types such as "conv_*" or "Dense" (shell patterns); none means all that the step knows."""
+
+    layers: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prune(_OnLayers):
+    """Weights of least magnitude become zero. sparsity: share of zeros in each pruned kernel; M:N has its own.
 
     pattern: "unstructured", or "M:N", M zeros in every N weights along the input channels, such as "2:4",
     or "HxW", blocks of a Dense kernel. ends: also the first and the last layer, which are spared because
@@ -65,7 +74,13 @@ class Prune(_Step):
         if self.schedule not in SCHEDULES:
             raise RecipeError(f"unknown schedule {self.schedule!r}", do=nearest(self.schedule, SCHEDULES))
         if self.pattern != "unstructured":
-            self.numbers()
+            m, n = self.numbers()
+            if ":" in self.pattern and self.sparsity not in (Prune.sparsity, m / n):
+                raise RecipeError(
+                    f"pattern {self.pattern} and sparsity {self.sparsity:g} contradict each other",
+                    evidence=f"{m} of every {n} weights are {m / n:.0%}",
+                    do="leave sparsity out",
+                )
 
     def numbers(self) -> Tuple[int, int]:
         """(M, N) of "M:N" or (H, W) of "HxW"."""
@@ -80,7 +95,7 @@ class Prune(_Step):
 
 
 @dataclass(frozen=True)
-class Channels(_Step):
+class Channels(_OnLayers):
     """Whole filters and neurons are removed: a smaller model, not a mask.
 
     fraction: of the channels of each group, least important first; or until the model has at most `macs`,
@@ -98,20 +113,20 @@ class Channels(_Step):
     def __post_init__(self) -> None:
         super().__post_init__()
         goals = [goal for goal in (self.fraction, self.macs, self.parameters, self.bytes) if goal is not None]
-        if len(goals) != 1 or goals[0] <= 0:
+        if len(goals) != 1 or not goals[0] > 0:
             raise RecipeError(
                 "channels needs one goal: fraction, macs, parameters or bytes, above zero", do="fraction = 0.5"
             )
         if self.fraction is not None and self.fraction >= 1:
-            raise RecipeError(f"fraction must be in (0, 1), not {self.fraction:g}")
+            raise RecipeError(f"fraction must be in (0, 1), not {self.fraction:g}", do="0.5 halves every group")
         if self.importance not in IMPORTANCES:
             raise RecipeError(f"unknown importance {self.importance!r}", do=nearest(self.importance, IMPORTANCES))
         if self.rounds < 1:
-            raise RecipeError("rounds must be at least 1")
+            raise RecipeError(f"rounds must be at least 1, not {self.rounds}", do="rounds = 1")
 
 
 @dataclass(frozen=True)
-class Cluster(_Step):
+class Cluster(_OnLayers):
     """Weight sharing: each kernel holds at most `clusters` different values.
 
     per_channel: so many for each output channel of a Conv2D, the unit of int8 quantisation. ends: as in Prune.
@@ -126,16 +141,23 @@ class Cluster(_Step):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.clusters < 2:
-            raise RecipeError(f"clusters must be at least 2, not {self.clusters}")
+            raise RecipeError(f"clusters must be at least 2, not {self.clusters}", do="16 is usual")
         if self.centroids not in CENTROIDS:
             raise RecipeError(f"unknown centroids {self.centroids!r}", do=nearest(self.centroids, CENTROIDS))
 
 
 @dataclass(frozen=True)
 class Qat(_Step):
-    """Quantisation-aware training, 8 bits; keeps the zeros and clusters of earlier steps."""
+    """Quantisation-aware training, 8 bits, of the whole model; keeps the zeros and clusters of earlier steps."""
 
     name: ClassVar[str] = "qat"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.epochs == 0:
+            raise RecipeError(
+                "qat needs at least one epoch", evidence="it learns the ranges of activations", do="epochs = 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -156,8 +178,12 @@ class Distill(_Step):
         super().__post_init__()
         if not self.teacher:
             raise RecipeError("distill needs a teacher", do='teacher = "teacher.h5", or a zoo name')
-        if self.temperature <= 0 or not 0 < self.alpha <= 1 or self.features < 0:
-            raise RecipeError("distill takes temperature > 0, alpha in (0, 1] and features >= 0")
+        if not (0 < self.temperature < math.inf and 0 < self.alpha <= 1 and 0 <= self.features < math.inf):
+            raise RecipeError(
+                "distill takes temperature > 0, alpha in (0, 1] and features >= 0",
+                evidence=f"temperature = {self.temperature}, alpha = {self.alpha}, features = {self.features}",
+                do="leave them out for 4.0, 0.7 and 0.0",
+            )
 
 
 Step = Union[Prune, Channels, Cluster, Qat, Distill]
@@ -188,27 +214,47 @@ def steps_of(tables: Sequence[Dict[str, Any]]) -> Tuple[Step, ...]:
 def _step(number: int, table: Dict[str, Any]) -> Step:
     values = dict(table)
     name = values.pop("step", None)
-    if name not in STEPS:
+    if not isinstance(name, str) or name not in STEPS:
         raise RecipeError(f"[[optimize]] table {number} has no known step: {name!r}", do=nearest(str(name), STEPS))
     step: Step = from_plain(STEPS[name], values, f"optimize.{name}")
     return step
 
 
+def with_teachers(tables: Sequence[Dict[str, Any]], moved: Callable[[str], str]) -> Tuple[Dict[str, Any], ...]:
+    """The [[optimize]] tables with every teacher's path `moved`; names of the zoo stay.
+
+    A path has a suffix or a slash, or it is there.
+    """
+
+    def place(teacher: str) -> str:
+        is_path = os.path.splitext(teacher)[1] or os.sep in teacher or os.path.exists(moved(teacher))
+        return moved(teacher) if is_path else teacher
+
+    return tuple({**table, "teacher": place(table["teacher"])} if "teacher" in table else table for table in tables)
+
+
 def parse_steps(text: str) -> Tuple[Dict[str, Any], ...]:
     """`prune=0.5,cluster=16,qat` as [[optimize]] tables. Raises RecipeError."""
-    tables = []
-    for word in filter(None, (word.strip() for word in text.split(","))):
-        name, _, value = word.partition("=")
-        if name not in STEPS:
-            raise RecipeError(f"unknown step {name!r}", do=nearest(name, STEPS))
-        if value and name not in MAIN:
-            raise RecipeError(f"{name} takes no value")
-        tables.append({"step": name, **({MAIN[name]: _number(value)} if value else {})})
-    return tuple(tables)
+    return tuple(_parsed(word, text) for word in text.split(","))
+
+
+def _parsed(word: str, text: str) -> Dict[str, Any]:
+    name, sign, value = (part.strip() for part in word.partition("="))
+    if not name:
+        raise RecipeError(
+            f"a step has no name in {text!r}", do=f"steps with commas in between: {', '.join(STEPS)}; or leave it out"
+        )
+    if name not in STEPS:
+        raise RecipeError(f"unknown step {name!r}", do=nearest(name, STEPS))
+    if sign and name not in MAIN:
+        raise RecipeError(f"{name} takes no value", evidence=f"got {word.strip()!r}", do=name)
+    if sign and not value:
+        raise RecipeError(f"{name}= has no value", do=f"{name}={MAIN[name].upper()}")
+    return {"step": name, **({MAIN[name]: _number(value)} if sign else {})}
 
 
 def _number(text: str) -> Any:
     """An int or a float where the text is one: a teacher's name stays text."""
-    if re.fullmatch(r"[0-9]+", text):
+    if re.fullmatch(r"-?[0-9]+", text):
         return int(text)
-    return float(text) if re.fullmatch(r"[0-9.]+(e-?[0-9]+)?", text) and text.count(".") <= 1 else text
+    return float(text) if re.fullmatch(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)(e-?[0-9]+)?", text) else text

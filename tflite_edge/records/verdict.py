@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Iterable, Optional, Tuple
 
-from tflite_edge.records.errors import EXIT_GATE
+from tflite_edge.records.errors import EXIT_GATE, RecipeError
 from tflite_edge.records.job import ScoreResult
 
 OK, DEGRADED, FAILED = "ok", "degraded", "failed"
@@ -27,6 +28,11 @@ class Gates:
     min_agreement: float = 0.9
     max_difference: float = 1e-4
     max_relative_error: float = 0.2
+
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            if math.isnan(value):  # compares as false with everything: such a gate would let all pass
+                raise RecipeError(f"{key} must be a number, not nan", do=f"{key} = inf switches that gate off")
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tflite_edge import __version__
-from tflite_edge.artifact import cached, key_of, sha256
+from tflite_edge.artifact import cached, is_cached, key_of, sha256
 from tflite_edge.harness.preprocess import normalize
 from tflite_edge.records.conversion import Conversion
-from tflite_edge.records.errors import DataError, ModelError
+from tflite_edge.records.errors import DataError, ModelError, RecipeError
 from tflite_edge.records.event import Event, Listener
 from tflite_edge.records.manifest import Provenance, StepRecord
-from tflite_edge.records.plain import to_plain
+from tflite_edge.records.plain import nearest, to_plain
 from tflite_edge.records.recipe import ModelSource, Recipe
+from tflite_edge.records.step import Distill
 from tflite_edge.tf.data import normalization
 from tflite_edge.tf.data.dataset import Dataset, split
 from tflite_edge.tf.data.packs import write_pack
@@ -35,19 +36,41 @@ class Packs(NamedTuple):
 
 @dataclass
 class Source:
-    """A float model and its data. fingerprint: SHA-256 of weights and structure; why: automatic choices.
+    """A float model and its data. recipe: with what the data decided; why: automatic choices.
 
+    fingerprint: SHA-256 of weights and structure. pending: what the trained weights of a zoo model are kept under,
+    until it has them.
     After optimisation: quantized is the model with trained quantisation, original the source as it came.
     """
 
-    name: str
+    recipe: Recipe
     model: Any
     data: Dataset
     fingerprint: str
     why: dict[str, str] = field(default_factory=dict)
+    pending: str = ""
     quantized: Any = None
     original: Source | None = None
     steps: tuple[StepRecord, ...] = ()
+
+    @property
+    def must_be_trained(self) -> bool:
+        return bool(self.pending) and not is_cached("weights", self.pending)
+
+    def trained(self, listen: Listener) -> Source:
+        """Itself with the weights it is to have: trained once, then found."""
+        if not self.pending:
+            return self
+
+        def make(folder: Path) -> None:
+            train.train(self.model, self.data, self.recipe.train, listen)
+            load.refuse_nan(
+                self.recipe.model.name, self.model, "its training diverged: a smaller [train] learning_rate"
+            )
+            self.model.save_weights(folder / "weights.h5")
+
+        self.model.load_weights(cached("weights", self.pending, make) / "weights.h5")
+        return replace(self, pending="", fingerprint=_fingerprint(self.recipe.model, self.model))
 
     def behind(self, conversion: Conversion) -> Source:
         """The source whose `model` that flatbuffer is made of: after trained quantisation only int8 is."""
@@ -92,7 +115,7 @@ class Source:
         float_answers = (self.original or self).reference()
         right = None if y is None or data.task != "classification" else float((float_answers.argmax(-1) == y).mean())
         return Provenance(
-            model=self.name,
+            model=self.recipe.name,
             model_sha256=self.fingerprint,
             parameters=int((self.original or self).model.count_params()),
             data=data.pool.name,
@@ -108,25 +131,46 @@ class Source:
         )
 
 
-def refuse_unknown(model: ModelSource) -> None:
+def refuse_unknown(recipe: Recipe) -> None:
     """What can be refused at once, before a folder is made or TensorFlow loaded. Raises RecipeError or ModelError."""
-    if model.name:
-        zoo.input_shape(model)
-    elif not Path(model.file).exists():
+    if recipe.model.name:
+        zoo.input_shape(recipe.model)
+    else:
+        _refuse_missing("model", recipe.model.file)
+    for step in recipe.steps:
+        if isinstance(step, Distill) and step.teacher not in zoo.ZOO:
+            _refuse_missing("teacher", step.teacher)
+        elif isinstance(step, Distill) and zoo.entry(step.teacher).task != "classification":
+            raise RecipeError(
+                f"{step.teacher} cannot teach classes", do="a classifier of the zoo, or a model file, as the teacher"
+            )
+
+
+def _refuse_missing(what: str, file: str) -> None:
+    if not Path(file).exists():
         raise ModelError(
-            f"no model file {model.file}", do="give a zoo name (`tflite-edge models`), a recipe or a model file"
+            f"no {what} file {file}",
+            do="give a zoo name (`tflite-edge models`) or a model file"
+            if Path(file).suffix
+            else nearest(file, zoo.ZOO),
         )
 
 
 def open_model(recipe: Recipe, listen: Listener) -> Source:
     """The recipe's model, trained when it is a zoo model without weights, and its data."""
-    listen(Event("load", recipe.data.source))
-    pool = open_source(recipe.data.source)
+    return open_untrained(recipe, listen).trained(listen)
+
+
+def open_untrained(recipe: Recipe, listen: Listener, pool: Pool | None = None) -> Source:
+    """The recipe's model and its data, from `pool` where they are read already; a zoo model may still be `pending`."""
+    if pool is None:
+        listen(Event("load", recipe.data.source))
+        pool = open_source(recipe.data.source)
     with quiet():
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")
-    return _from_zoo(recipe, pool, listen) if recipe.model.name else _from_file(recipe, pool)
+    return _from_zoo(recipe, pool) if recipe.model.name else _from_file(recipe, pool)
 
 
 def predict(model: Any, x: np.ndarray, batch: int = 128) -> np.ndarray:
@@ -135,8 +179,9 @@ def predict(model: Any, x: np.ndarray, batch: int = 128) -> np.ndarray:
         return np.concatenate([np.asarray(model(x[i : i + batch], training=False)) for i in range(0, len(x), batch)])
 
 
-def _from_zoo(recipe: Recipe, pool: Pool, listen: Listener) -> Source:
-    source, shape = recipe.model, zoo.input_shape(recipe.model)
+def _from_zoo(recipe: Recipe, pool: Pool) -> Source:
+    source = zoo.resolve(recipe.model, pool.channels)
+    recipe, shape = replace(recipe, model=source), zoo.input_shape(source)
     if recipe.data.normalize == "auto":
         name, why = zoo.entry(source.name).normalize, f"what {source.name} of the zoo is trained with"
     else:
@@ -150,20 +195,14 @@ def _from_zoo(recipe: Recipe, pool: Pool, listen: Listener) -> Source:
 
         tf_keras.utils.set_random_seed(recipe.train.seed)
         model = zoo.build(source, classes)
-    trained = source.weights == "train" or (source.weights == "imagenet" and classes != 1000)
-    if trained:
+    reasons = {"normalize": f"{name}: {why}"}
+    if source.weights == "train" or (source.weights == "imagenet" and classes != 1000):
         key = key_of(
             to_plain(source), classes, pool.sha256, to_plain(recipe.data), to_plain(recipe.train), to_plain(preprocess),
             tensorflow_version(), __version__,
         )  # fmt: skip
-
-        def make(folder: Path) -> None:
-            train.train(model, data, recipe.train, listen)
-            model.save_weights(folder / "weights.h5")
-
-        model.load_weights(cached("weights", key, make) / "weights.h5")
-    fingerprint = key_of(source.name, list(shape), source.alpha, _weights_sha256(model))
-    return Source(recipe.name, model, data, fingerprint, {"normalize": f"{name}: {why}"})
+        return Source(recipe, model, data, "", reasons, pending=key)
+    return Source(recipe, model, data, _fingerprint(source, model), reasons)
 
 
 def _from_file(recipe: Recipe, pool: Pool) -> Source:
@@ -186,7 +225,7 @@ def _from_file(recipe: Recipe, pool: Pool) -> Source:
         why = "the model rescales its input itself" if asked != recipe.data else "as asked, or the data are not images"
     fingerprint = key_of(sha256(path), list(shape))
     reasons = {"normalize": f"{name}: {why}"} | ({"model": "; ".join(loaded.notes)} if loaded.notes else {})
-    return Source(recipe.name, model, data, fingerprint, reasons)
+    return Source(recipe, model, data, fingerprint, reasons)
 
 
 def _refuse_other_task(name: str, data: Dataset) -> None:
@@ -233,11 +272,11 @@ def _rescales(model: Any) -> bool:
     return "Rescaling" in kinds or "Normalization" in kinds
 
 
-def _weights_sha256(model: Any) -> str:
+def _fingerprint(source: ModelSource, model: Any) -> str:
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()
+    return key_of(source.name, list(source.input or ()), source.alpha, digest.hexdigest())
 
 
 def tensorflow_version() -> str:

@@ -40,6 +40,18 @@ class Pool:
     def are_images(self) -> bool:
         return not isinstance(self.samples, np.ndarray) or (self.samples.dtype == np.uint8 and self.samples.ndim >= 3)
 
+    @property
+    def channels(self) -> int | None:
+        """Of the images: 1 where they are grey, 3 where they are coloured, and for files, which may be either.
+
+        Of other values the size of the last axis, where they are laid out as images; else None.
+        """
+        if not isinstance(self.samples, np.ndarray):
+            return 3
+        if self.samples.ndim == 4:
+            return min(self.samples.shape[3], 3) if self.are_images else self.samples.shape[3]
+        return 1 if self.are_images else None
+
     def read(self, indices: np.ndarray, preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
         """(uint8 [n, H, W, C] or float32 [n, ...], the indices that could be read).
 
@@ -283,21 +295,46 @@ def _npz(path: Path) -> Pool:
 
 
 def _joined(path: Path, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
-    """The train and the test half of x or y, which must be alike: as many labels as samples, of one shape."""
+    """The train and the test half of x or y, which must be alike: as many labels as samples, of one shape and kind.
+
+    Of labels one half may be one-hot and the other class numbers.
+    """
     halves = [arrays[name] for name in (f"{key}_train", f"{key}_test") if name in arrays]
     samples = [arrays["x_train"], arrays["x_test"]]
+    if key == "y" and len(halves) == 2:
+        halves = _alike(halves)
     if (
         len(halves) < 2
         or any(half.ndim == 0 for half in halves)
         or halves[0].shape[1:] != halves[1].shape[1:]
         or any(half.shape[:1] != x.shape[:1] for half, x in zip(halves, samples, strict=True))
+        or not _of_one_kind(halves, key)
     ):
         raise DataError(
             f"{path}: {key}_train and {key}_test do not fit",
-            evidence=", ".join(f"{name} {list(array.shape)}" for name, array in sorted(arrays.items())),
-            do="x_train, y_train, x_test and y_test: a label for every sample, and samples of one shape",
+            evidence=", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in sorted(arrays.items())),
+            do="x_train, y_train, x_test and y_test: a label for every sample, samples of one shape and type, and as "
+            "labels class numbers, one-hot rows or targets",
         )
     return np.concatenate(halves)
+
+
+def _alike(halves: list[np.ndarray]) -> list[np.ndarray]:
+    """Labels without the axis of a column; class numbers as one-hot rows where only the other half is one-hot."""
+    flat = [half[:, 0] if half.ndim == 2 and half.shape[1] == 1 else half for half in halves]
+    for one, other in ((0, 1), (1, 0)):
+        hot, numbers = flat[one], flat[other]
+        are_numbers = numbers.ndim == 1 and numbers.dtype.kind in "iu" and numbers.size
+        if _is_one_hot(hot) and are_numbers and 0 <= numbers.min() <= numbers.max() < hot.shape[1]:
+            flat[other] = np.eye(hot.shape[1], dtype=hot.dtype)[numbers]
+    return flat
+
+
+def _of_one_kind(halves: list[np.ndarray], key: str) -> bool:
+    """Whether joining them changes no meaning: bytes are pixels, integers are class numbers."""
+    if key == "x":
+        return len({half.dtype == np.uint8 for half in halves}) == 1
+    return all(map(_is_one_hot, halves)) or len({half.dtype.kind in "iu" for half in halves}) == 1
 
 
 def _folder(root: Path) -> Pool:

@@ -14,7 +14,7 @@ from tflite_edge.tf.models import look, strangers, wrappers
 from tflite_edge.tf.models.wrappers import is_quantized
 from tflite_edge.tf.quiet import quiet
 
-__all__ = ["Loaded", "is_quantized", "load", "read"]
+__all__ = ["Loaded", "is_quantized", "load", "read", "refuse_nan"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read(path: Path, *, allow_code: bool = False, input_shape: tuple[int, ...] |
         else:
             model, notes = _keras2_file(path, config, allow_code)
     model = _close_input(path, model, input_shape)
-    _refuse_nan(path, model)
+    refuse_nan(path, model)
     return Loaded(model, notes)
 
 
@@ -72,7 +72,7 @@ def _keras3_file(path: Path, config: Any, version: str, allow_code: bool) -> tup
 
         readable = look.copy_with(path, config, Path(folder)) if name_modules(config) else path
         model = keras.saving.load_model(readable, compile=False, safe_mode=not allow_code)
-    _refuse_nan(path, model)
+    refuse_nan(path, model)
     from tflite_edge.tf.models.keras3 import bridge
 
     try:
@@ -130,6 +130,8 @@ def _as_keras(path: Path, loaded: Any, signature: Any) -> Any:
     class Signature(tf_keras.layers.Layer):
         """Calls the signature; holds the loaded object, whose variables would be freed otherwise."""
 
+        of_saved_model = True  # it can be converted, and not trained
+
         def __init__(self) -> None:
             super().__init__(name=outputs[0])
             self.loaded = loaded
@@ -171,7 +173,8 @@ def _close_input(path: Path, model: Any, shape: tuple[int, ...] | None) -> Any:
     return tf_keras.Model(inputs, model(inputs), name=model.name)
 
 
-def _refuse_nan(path: Path, model: Any) -> None:
+def refuse_nan(whose: Any, model: Any, do: str = "its training diverged: go back to an earlier checkpoint") -> None:
+    """Raises ModelError for a tf_keras or Keras 3 model with weights that are no numbers."""
     import numpy as np
 
     for weight in model.weights:
@@ -179,7 +182,7 @@ def _refuse_nan(path: Path, model: Any) -> None:
         if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
             name = getattr(weight, "path", weight.name)  # Keras 3 keeps the layer's name in the path
             raise ModelError(
-                f"{path} has NaN or infinite weights",
+                f"{whose} has NaN or infinite weights",
                 evidence=f"{name}: {int((~np.isfinite(values)).sum())} of {values.size}",
-                do="its training diverged: go back to an earlier checkpoint",
+                do=do,
             )

@@ -20,7 +20,7 @@ class Entry:
 
     Where `alpha` is not None, build takes alpha=, the width multiplier. Where `imagenet`, it takes
     weights=, "imagenet" or None, and top=, False for the convolutional part alone.
-    input: the default, [height, width, channels] as a rule. normalize: a key of
+    input: the default, [height, width, channels] as a rule; the channels are those of the data. normalize: a key of
     records.preprocess.NORMALIZATIONS. smallest: the least height and width that the architecture can take.
     about: what the name does not say, and who published it.
     """
@@ -130,13 +130,14 @@ def entry(name: str) -> Entry:
     return ZOO[name]
 
 
-def resolve(source: ModelSource) -> ModelSource:
+def resolve(source: ModelSource, channels: int | None = None) -> ModelSource:
     """The source with the entry's own input and alpha where it names none.
 
+    channels: of the data; an input that is not named takes them, but ImageNet's weights want colours.
     Raises RecipeError for what the architecture cannot take: the size, a width, ImageNet weights.
     """
     chosen = entry(source.name)
-    shape = source.input or chosen.input
+    shape = source.input or _default_input(chosen, 3 if source.weights == "imagenet" else channels)
     if len(shape) != len(chosen.input) or min(shape[:2]) < chosen.smallest:
         size = "one size" if len(chosen.input) == 1 else "[height, width, channels] with height and width"
         raise RecipeError(
@@ -154,6 +155,12 @@ def resolve(source: ModelSource) -> ModelSource:
             do='weights = "train", or give your own trained model as a file',
         )
     return replace(source, input=shape, alpha=chosen.alpha if source.alpha is None else source.alpha)
+
+
+def _default_input(chosen: Entry, channels: int | None) -> Shape:
+    if channels is None or len(chosen.input) != 3:
+        return chosen.input
+    return (*chosen.input[:2], channels)
 
 
 def input_shape(source: ModelSource) -> Shape:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tflite_edge.records.errors import ModelError, RecipeError
 from tflite_edge.records.step import Channels
+from tflite_edge.tf.optimize.choose import refuse_untrainable
 from tflite_edge.tf.optimize.cost import COSTS
 from tflite_edge.tf.optimize.groups import Graph, Group, find
 from tflite_edge.tf.optimize.rebuild import rebuild, same_config, same_weights
@@ -32,7 +33,7 @@ def apply(model: Any, step: Channels, tune: Tune) -> Any:
     Raises ModelError where no channel can be removed, RecipeError where the goal cannot be met, both before
     anything is tuned.
     """
-    _refuse_wrapped(model)
+    refuse_untrainable(model, "channels")
     graph = find(model)
     sizes = {group.sources: len(group.labels) for group in graph.groups}
     removed = choose(graph, step, sizes)  # the whole goal at once: what cannot be met is refused now
@@ -233,13 +234,3 @@ def _nothing(graph: Graph, step: Channels) -> RecipeError:
 def _spared(graph: Graph, most: int = 5) -> str:
     lines = [f"{layer} stays whole: {why}" for layer, why in graph.spared.items()]
     return "\n".join(lines[:most] + ([f"and {len(lines) - most} more"] if len(lines) > most else []))
-
-
-def _refuse_wrapped(model: Any) -> None:
-    for layer in model._flatten_layers(include_self=False):  # noqa: SLF001 - nested models' layers too
-        if type(layer).__module__.startswith("tensorflow_model_optimization"):
-            raise ModelError(
-                f"channels cannot be removed from {layer.name!r}, a {type(layer).__name__} of TF-MOT",
-                evidence="its masks, clusters or ranges belong to the present channels",
-                do="run channels first; strip a pruned or clustered model, and take the float model of a quantised one",
-            )

@@ -29,6 +29,8 @@ WRAPPERS = {
     "Quantized": "quantised",
     "QuantizeLayer": "quantised",
 }
+FROZEN = "frozen: layer.trainable is false"
+ENDS = "the first and the last layer hold few weights and hurt most"
 
 
 @dataclass(frozen=True)
@@ -52,22 +54,28 @@ def choose(model: Any, step: Any, unfit: Callable[[Any], str]) -> Choice:
             raise RecipeError(
                 f"no layer matches {pattern!r} in {step.name}", evidence=_listed(known), do="a layer's name or type"
             )
-    names, spared = [], []
+    names, spared, spared_ends = [], [], []
     for layer in model.layers:
         why = _why_not(layer, step, ends) or (unfit(layer) if layer in known else "")
         if layer in known and not why:
             names.append(layer.name)
         elif layer in known or (step.layers and any(_matches(layer, pattern) for pattern in step.layers)):
             spared.append((layer.name, why))
+            if why == ENDS and not unfit(layer):
+                spared_ends.append(layer.name)
     if not names:
         raise RecipeError(
             f"{step.name} applies to no layer of {model.name}",
             evidence="\n".join(f"{name}: {why}" for name, why in spared[:10]) or "it has no Dense or Conv layer",
-            do="set ends = true for the first and last layer"
-            if ends & {name for name, _ in spared}
-            else "leave it out",
+            do=f"ends = true takes {' and '.join(spared_ends)}, too" if spared_ends else _way_out(spared, step),
         )
     return Choice(tuple(names), tuple(spared))
+
+
+def _way_out(spared: list[tuple[str, str]], step: Any) -> str:
+    if any(why == FROZEN for _, why in spared):
+        return "layer.trainable = True for what may change, then save it again"
+    return f"leave {step.name} out" + (", or name other layers" if step.layers else "")
 
 
 def _why_not(layer: Any, step: Any, ends: set[str]) -> str:
@@ -76,9 +84,9 @@ def _why_not(layer: Any, step: Any, ends: set[str]) -> str:
     if step.layers and not any(_matches(layer, pattern) for pattern in step.layers):
         return "not asked for"
     if not layer.trainable_weights:
-        return "frozen: layer.trainable is false"
+        return FROZEN
     if layer.name in ends:
-        return "the first and the last layer hold few weights and hurt most"
+        return ENDS
     return ""
 
 
@@ -95,8 +103,8 @@ def kernel_of(layer: Any) -> Any:
     return getattr(layer, KERNELS[type(layer).__name__])
 
 
-def refuse_wrapped(model: Any, step: str) -> None:
-    """Raises ModelError for models that went through TF-MOT already, and for those of mixed precision."""
+def refuse_untrainable(model: Any, step: str) -> None:
+    """Raises ModelError for models that no step can train: of TF-MOT's wrappers, of float16, SavedModels, frozen."""
     for layer in _all_layers(model):
         state = WRAPPERS.get(type(layer).__name__)
         if state:
@@ -107,12 +115,25 @@ def refuse_wrapped(model: Any, step: str) -> None:
                 if "quant" in state
                 else "strip the wrappers first (tfmot strip_pruning or strip_clustering)",
             )
+        if getattr(layer, "of_saved_model", False):
+            raise ModelError(
+                f"{step} cannot start: {model.name} is a SavedModel, which can be converted but not trained",
+                evidence="it holds a graph of operators, and no layers",
+                do="give the .h5 or .keras file it was exported from",
+            )
         if getattr(layer, "compute_dtype", "float32") == "float16":
             raise ModelError(
                 f"{step} cannot work on {model.name}: it computes in float16",
                 evidence=f"layer {layer.name} has the policy mixed_float16",
                 do="load the weights into a model of the policy float32",
             )
+    if not model.trainable_weights:
+        frozen = [layer.name for layer in _all_layers(model) if layer.weights]
+        raise ModelError(
+            f"{step} has nothing to train in {model.name}",
+            evidence=f"frozen (layer.trainable is false): {', '.join(frozen[:10])}" if frozen else "it has no weights",
+            do="model.trainable = True, then save it again; --quantize int8 alone needs no training",
+        )
 
 
 def _all_layers(model: Any) -> list[Any]:

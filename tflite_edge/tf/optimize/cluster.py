@@ -11,7 +11,7 @@ from tensorflow_model_optimization.python.core.clustering.keras.cluster_wrapper 
 
 from tflite_edge.records.step import Cluster
 from tflite_edge.tf.optimize.affine import fold_dense
-from tflite_edge.tf.optimize.choose import KERNELS, choose, kernel_of, refuse_wrapped
+from tflite_edge.tf.optimize.choose import KERNELS, choose, kernel_of, refuse_untrainable
 from tflite_edge.tf.optimize.effect import PRUNED
 from tflite_edge.tf.optimize.graph import build, fresh
 from tflite_edge.tf.optimize.rewrite import flat
@@ -31,7 +31,7 @@ def apply(model: Any, step: Cluster, tune: Any) -> Any:
     `model` stays as it is. Zeros of an earlier pruning stay: a kernel with at least PRUNED of them keeps them
     all. Raises RecipeError when no layer has more weights than clusters, ModelError for wrapped models.
     """
-    refuse_wrapped(model, "cluster")
+    refuse_untrainable(model, "cluster")
     graph = flat(model)
     fold_dense(graph)
     plain = build(graph)

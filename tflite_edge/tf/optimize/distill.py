@@ -10,12 +10,14 @@ from tflite_edge.records.errors import ModelError
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.step import Distill
 from tflite_edge.tf.fit import Teacher, last_map
+from tflite_edge.tf.optimize.choose import refuse_untrainable
 from tflite_edge.tf.optimize.graph import fresh
 from tflite_edge.tf.optimize.tuner import Tuner
 
 
 def apply(model: Any, step: Distill, tune: Tuner) -> Any:
-    """A copy of the tf_keras `model`, tuned with `tune`, which already knows the teacher."""
+    """A copy of the tf_keras `model`, tuned with `tune`, which already knows the teacher. Raises ModelError."""
+    refuse_untrainable(model, "distill")
     student = fresh(model)
     tune(student, step.epochs, step.learning_rate)
     return student

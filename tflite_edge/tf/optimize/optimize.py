@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -18,35 +18,74 @@ from tflite_edge.records.errors import ModelError
 from tflite_edge.records.event import Listener, silent
 from tflite_edge.records.manifest import Effect, StepRecord
 from tflite_edge.records.plain import from_plain, to_plain
-from tflite_edge.records.recipe import ModelSource, Recipe
+from tflite_edge.records.recipe import ModelSource
 from tflite_edge.records.step import Distill, Step
 from tflite_edge.tf.fit import Teacher
-from tflite_edge.tf.models import zoo
+from tflite_edge.tf.models import load, zoo
 from tflite_edge.tf.optimize import distill
 from tflite_edge.tf.optimize.cost import macs
 from tflite_edge.tf.optimize.effect import measure
 from tflite_edge.tf.optimize.tuner import Rehearsal, Tuner
 from tflite_edge.tf.quiet import quiet
-from tflite_edge.tf.source import Source, open_model, predict, tensorflow_version
+from tflite_edge.tf.source import Source, open_untrained, predict, tensorflow_version
+
+DIVERGED = "the training diverged: a smaller learning_rate for this step, or in [tune]"
 
 
-def optimize(source: Source, recipe: Recipe, listen: Listener) -> Source:
-    """The source with all steps of the recipe applied, or itself where there are none.
+def optimize(source: Source, listen: Listener) -> Source:
+    """The source with all steps of its recipe applied, or itself where there are none.
 
     What cannot work is refused before anything is trained. Raises ModelError, RecipeError or DataError.
     """
-    if not recipe.steps:
+    if not source.recipe.steps:
         return source
-    chain = _Chain(source, recipe, listen)
-    for step in recipe.steps:
+    chain = _Chain(source, listen)
+    for step in source.recipe.steps:
         chain.take(step)
     return chain.result()
+
+
+def rehearse(source: Source, steps: Sequence[Step]) -> None:
+    """All `steps` on the source's model, without training: what cannot work is refused before hours are spent.
+
+    The model may have any weights. Raises ModelError, RecipeError or DataError.
+    """
+    model = source.model
+    with quiet():
+        for step in steps:
+            if isinstance(step, Distill):
+                _fit(step, open_teacher(step, source), source)
+            rehearsal = Rehearsal(step.name, source.data, source.recipe.tune, silent, Path())
+            model = apply(step)(model, step, rehearsal)
+
+
+def open_teacher(step: Distill, source: Source) -> Source:
+    """The teacher, not yet trained where it is a zoo model, and how it sees the student's data.
+
+    What `normalize` says is the student's: a teacher's own is found, as far as there are classes to find it by.
+    """
+    recipe, shape = source.recipe, tuple(source.model.input_shape[1:])
+    data = replace(recipe.data, normalize="auto") if source.data.task == "classification" else recipe.data
+    if step.teacher in zoo.ZOO:
+        asked = ModelSource(name=step.teacher, input=shape)
+    else:
+        asked = ModelSource(file=step.teacher, allow_code=recipe.model.allow_code)
+    return open_untrained(replace(recipe, model=asked, data=data, optimize=()), silent, source.data.pool)
+
+
+def _fit(step: Distill, teacher: Source, source: Source) -> Teacher:
+    return distill.teacher(step, teacher.model, teacher.data.preprocess, source.model, source.data.preprocess)
 
 
 def apply(step: Step) -> Callable[[Any, Any, Tuner], Any]:
     """What applies a step; loads TensorFlow."""
     found: Callable[[Any, Any, Tuner], Any] = import_module(f"tflite_edge.tf.optimize.{step.name}").apply
     return found
+
+
+def _settings(step: Step) -> Any:
+    """What the result depends on: of a teacher its fingerprint, which is in the key already, not where it lies."""
+    return to_plain(replace(step, teacher="-") if isinstance(step, Distill) else step)
 
 
 def _macs(model: Any) -> int | None:
@@ -62,8 +101,8 @@ def _macs(model: Any) -> int | None:
 class _Chain:
     """The model on its way through the steps, with a key that names all it has been through."""
 
-    def __init__(self, source: Source, recipe: Recipe, listen: Listener) -> None:
-        self.source, self.recipe, self.listen = source, recipe, listen
+    def __init__(self, source: Source, listen: Listener) -> None:
+        self.source, self.recipe, self.listen = source, source.recipe, listen
         self.model, self.quantized = source.model, None
         self.key = source.fingerprint
         self.teacher: Teacher | None = None
@@ -77,7 +116,7 @@ class _Chain:
                 self._call_teacher(step)
             data = self.source.data
             self.key = key_of(
-                self.key, step.name, to_plain(step), to_plain(self.recipe.tune), data.train.sha256,
+                self.key, step.name, _settings(step), to_plain(self.recipe.tune), data.train.sha256,
                 to_plain(data.preprocess), tensorflow_version(), __version__,
             )  # fmt: skip
             folder = cached("optimize", self.key, lambda folder: self._make(step, folder))
@@ -93,6 +132,7 @@ class _Chain:
         backup = cache_folder() / "backup" / self.key
         tune = Tuner(step.name, self.source.data, self.recipe.tune, self.listen, backup, self.teacher)
         made = apply(step)(self.model, step, tune)
+        load.refuse_nan(f"the model after {step.name}", made, DIVERGED)
         if step.name == "qat":
             made.save_weights(folder / "model.h5")
         else:
@@ -114,15 +154,11 @@ class _Chain:
         return made
 
     def _rehearse(self) -> None:
-        """All steps that are left, once, without training: what cannot work is refused before hours are spent."""
-        if self.rehearsed:
-            return
-        self.rehearsed, model = True, self.model
-        for step in self.recipe.steps[len(self.done) :]:
-            if not isinstance(step, Distill):
-                model = apply(step)(
-                    model, step, Rehearsal(step.name, self.source.data, self.recipe.tune, silent, Path())
-                )
+        """All steps that are left, once; a teacher that is called in already is known to fit."""
+        left = [s for s in self.recipe.steps[len(self.done) :] if not (isinstance(s, Distill) and self.teacher)]
+        if not self.rehearsed:
+            rehearse(replace(self.source, model=self.model), left)
+        self.rehearsed = True
 
     def _effect(self, model: Any) -> Effect:
         effect, test = measure(model), self.source.data.test
@@ -133,14 +169,11 @@ class _Chain:
 
     def _call_teacher(self, step: Distill) -> None:
         """Open the teacher, trained first where it is a zoo model, and let it teach from here on."""
-        shape = tuple(self.model.input_shape[1:])
-        asked = (
-            ModelSource(name=step.teacher, input=shape) if step.teacher in zoo.ZOO else ModelSource(file=step.teacher)
-        )
-        opened = open_model(replace(self.recipe, model=asked, optimize=()), self.listen)
-        self.teacher = distill.teacher(
-            step, opened.model, opened.data.preprocess, self.model, self.source.data.preprocess
-        )
+        opened = open_teacher(step, self.source)
+        if opened.must_be_trained:
+            self._rehearse()
+        opened = opened.trained(self.listen)
+        self.teacher = _fit(step, opened, self.source)
         self.key = key_of(self.key, opened.fingerprint)
 
     def result(self) -> Source:

@@ -8,7 +8,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from tflite_edge.records.step import Prune
-from tflite_edge.tf.optimize.choose import choose, kernel_of, refuse_wrapped
+from tflite_edge.tf.optimize.choose import choose, kernel_of, refuse_untrainable
 from tflite_edge.tf.optimize.graph import build, fresh
 from tflite_edge.tf.optimize.rewrite import flat
 
@@ -22,7 +22,7 @@ def apply(model: Any, step: Prune, tune: Any) -> Any:
 
     Raises RecipeError when no layer can be pruned, ModelError for models that are wrapped already.
     """
-    refuse_wrapped(model, "prune")
+    refuse_untrainable(model, "prune")
     plain = build(flat(model))
     chosen = choose(plain, step, lambda layer: _unfit(layer, step)).names
     steps = tune.steps(step.epochs)
@@ -41,6 +41,8 @@ def _unfit(layer: Any, step: Prune) -> str:
     kernel = kernel_of(layer)
     if "x" in step.pattern and len(kernel.shape) != 2:
         return "blocks are cut from Dense kernels only"
+    if "x" in step.pattern and any(size <= block for size, block in zip(kernel.shape, step.numbers(), strict=True)):
+        return f"a kernel of {kernel.shape[0]} x {kernel.shape[1]} has no two blocks of {step.pattern} along each axis"
     if ":" in step.pattern:
         _, n = step.numbers()
         if len(kernel.shape) not in (2, 4):

@@ -15,10 +15,10 @@ import tf_keras
 from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
 from tensorflow_model_optimization.quantization.keras import QuantizeWrapperV2
 
-from tflite_edge.records.errors import ModelError, RecipeError
+from tflite_edge.records.errors import ModelError
 from tflite_edge.records.step import Qat
 from tflite_edge.tf.optimize.affine import stays
-from tflite_edge.tf.optimize.choose import refuse_wrapped
+from tflite_edge.tf.optimize.choose import refuse_untrainable
 from tflite_edge.tf.optimize.effect import PRUNED, shared_values
 from tflite_edge.tf.optimize.graph import Call, Graph, Value, build
 from tflite_edge.tf.optimize.quantizers import Kernel, Placed, Range, registered
@@ -45,14 +45,9 @@ CURVES = ("swish", "gelu")
 def apply(model: Any, step: Qat, tune: Any) -> Any:
     """The model with its quantisers after fine-tuning, ready for the converter; `model` stays as it is.
 
-    tune: see the package. Raises ModelError for layers that cannot be quantised, naming them all, and
-    RecipeError for epochs = 0: ranges are learnt.
+    tune: see the package. Raises ModelError for layers that cannot be quantised, naming them all.
     """
-    if step.epochs == 0 or tune.steps(step.epochs) < 1:
-        raise RecipeError(
-            "qat needs at least one epoch", evidence="it learns the ranges of activations", do="epochs = 1"
-        )
-    refuse_wrapped(model, "qat")
+    refuse_untrainable(model, "qat")
     graph = quantizable(model)
     refuse_unknown(graph)
     learning = _wrap(graph, keep=True)
