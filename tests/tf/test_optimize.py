@@ -184,6 +184,19 @@ def test_a_teacher_that_does_not_fit_is_refused(model_file, image_folder, tmp_pa
         tflite_edge.convert(recipe(model_file, image_folder, f"distill={tmp_path / 'teacher.h5'}"), tmp_path / "o")
 
 
+def test_without_labels_only_a_teacher_can_train_and_that_is_known_before(model_file, small_model, tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(1).uniform(-1, 1, (80, 12, 12, 3)).astype(np.float32))
+    asked = recipe(model_file, tmp_path / "x.npz", "channels=0.5,qat", epochs=1)
+    tables = ({**asked.optimize[0], "epochs": 0}, asked.optimize[1])
+    heard = []
+    with pytest.raises(DataError, match="no labels to train on"):
+        tflite_edge.convert(replace(asked, optimize=tables), tmp_path / "out", listen=heard.append)
+    assert not list(tmp_path.glob("out/*.tflite"))
+    taught = recipe(model_file, tmp_path / "x.npz", f"distill={model_file},channels=0.5", "float32", epochs=1)
+    made = tflite_edge.convert(taught, tmp_path / "out").models[-1]
+    assert made.verdict == "ok"
+
+
 def test_the_user_s_model_object_is_not_changed(model_file, image_folder):
     from tflite_edge.tf.optimize.optimize import optimize
     from tflite_edge.tf.source import open_model

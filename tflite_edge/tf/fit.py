@@ -59,11 +59,8 @@ def fit(
     """
     import tf_keras
 
+    refuse_unlabelled(data, teacher)
     x, y = data.train.x, data.train.y
-    if y is None and teacher is None:
-        raise DataError(
-            f"{data.pool.name} has no labels to train on", do="give labels, or a teacher: --optimize distill=MODEL"
-        )
     tf_keras.utils.set_random_seed(training.seed)
     held = np.arange(len(x)) % HELD_OUT == 0 if training.patience and not callbacks else np.zeros(len(x), bool)
     batch = min(training.batch, int((~held).sum()))
@@ -88,6 +85,14 @@ def fit(
             validation_data=watched.map(goal.prepare) if held.any() else None,
             verbose=0,
             callbacks=[*callbacks, *stops, _progress(step, training.epochs, listen)],
+        )
+
+
+def refuse_unlabelled(data: Dataset, teacher: Teacher | None) -> None:
+    """Raises DataError where there is nothing to learn from."""
+    if data.pool.y is None and teacher is None:
+        raise DataError(
+            f"{data.pool.name} has no labels to train on", do="give labels, or a teacher: --optimize distill=MODEL"
         )
 
 

@@ -45,17 +45,18 @@ def optimize(source: Source, listen: Listener) -> Source:
     return chain.result()
 
 
-def rehearse(source: Source, steps: Sequence[Step]) -> None:
+def rehearse(source: Source, steps: Sequence[Step], teacher: Teacher | None = None) -> None:
     """All `steps` on the source's model, without training: what cannot work is refused before hours are spent.
 
-    The model may have any weights. Raises ModelError, RecipeError or DataError.
+    The model may have any weights. teacher: the one that was called in before `steps`. Raises ModelError,
+    RecipeError or DataError.
     """
     model = source.model
     with quiet():
         for step in steps:
             if isinstance(step, Distill):
-                _fit(step, open_teacher(step, source), source)
-            rehearsal = Rehearsal(step.name, source.data, source.recipe.tune, silent, Path())
+                teacher = _fit(step, open_teacher(step, source), source)
+            rehearsal = Rehearsal(step.name, source.data, source.recipe.tune, silent, Path(), teacher)
             model = apply(step)(model, step, rehearsal)
 
 
@@ -157,7 +158,7 @@ class _Chain:
         """All steps that are left, once; a teacher that is called in already is known to fit."""
         left = [s for s in self.recipe.steps[len(self.done) :] if not (isinstance(s, Distill) and self.teacher)]
         if not self.rehearsed:
-            rehearse(replace(self.source, model=self.model), left)
+            rehearse(replace(self.source, model=self.model), left, self.teacher)
         self.rehearsed = True
 
     def _effect(self, model: Any) -> Effect:
