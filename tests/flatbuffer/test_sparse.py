@@ -32,13 +32,13 @@ def test_zeros_and_values_of_a_sparse_kernel_are_counted(dtype, width):
     indices = {"Uint8": 1, "Uint16": 2, "Int32": 4}[width] * (9 + 19)
     assert (found.sparse.tensors, found.sparse.dense_bytes) == (1, 64 * bytes_each)
     assert found.sparse.size_bytes == 19 * bytes_each + indices
-    assert (found.sparse.taken_by, found.sparse.unfolded_for) == ((), ("FULLY_CONNECTED",))
+    assert (found.sparse.direct, found.sparse.unfolded) == ((), ("FULLY_CONNECTED",))
     assert found.weights.parameters == 64
 
 
 def test_a_sparse_kernel_changes_neither_scheme_nor_takers():
     found = facts.inspect(tiny.pack(tiny.sparse_model(direct=True)))
-    assert (found.sparse.taken_by, found.sparse.unfolded_for) == (("FULLY_CONNECTED",), ())
+    assert (found.sparse.direct, found.sparse.unfolded) == (("FULLY_CONNECTED",), ())
     schemes = {dtype: facts.inspect(tiny.pack(tiny.sparse_model(dtype))).scheme for dtype in ("INT8", "FLOAT32")}
     assert schemes == {"INT8": "static-wi8ai8", "FLOAT32": "float"}
 
@@ -152,9 +152,9 @@ def test_many_tensors_that_share_one_long_index_are_bounded():
     row = sparse_level(index([0, long], "Int32"), index(range(long), "Int32"))
     file, _ = levels_of((1, long), sparsity((0, 1), [dense_level(1), row]), long)
     table = file.model.subgraphs[0].tensors[1].sparsity
+    budget = reader.MAX_OBJECTS * reader.COPIED_BYTES_PER_OBJECT // (4 * long) + 1
     with pytest.raises(ModelError, match="objects"):
-        for _ in range(reader.MAX_OBJECTS * reader.COPIED_BYTES_PER_OBJECT // (4 * long) + 1):
-            sparse.read(file, table, (1, long), "tensor 1")
+        _ = [sparse.read(file, table, (1, long), "tensor 1") for _ in range(budget)]
 
 
 @given(

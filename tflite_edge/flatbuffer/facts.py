@@ -129,15 +129,15 @@ class Weights:
 class SparseStorage:
     """Weights of which only the values that are not zero are stored, and where each of them belongs.
 
-    size_bytes: values and indices; dense_bytes: of the same tensors stored whole. taken_by: names of the
-    operators that take them as they are; unfolded_for: of those that get them whole again, from DENSIFY.
+    size_bytes: values and indices; dense_bytes: of the same tensors stored whole. direct: names of the
+    operators that take them as they are; unfolded: of those that get them whole again, from DENSIFY.
     """
 
     tensors: int
     size_bytes: int
     dense_bytes: int
-    taken_by: tuple[str, ...]
-    unfolded_for: tuple[str, ...]
+    direct: tuple[str, ...]
+    unfolded: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -287,25 +287,25 @@ def _weights(constants: list[tuple[Tensor, str]]) -> Weights:
 
 
 def _sparse(subgraphs: tuple[Graph, ...], tensors: list[Tensor]) -> SparseStorage:
-    taken_by: set[str] = set()
-    unfolded_for: set[str] = set()
+    direct: set[str] = set()
+    unfolded: set[str] = set()
     for graph in subgraphs:
-        unfolded: set[int] = set()
+        whole: set[int] = set()
         for operator in graph.operators:  # in the order in which they run
             inputs = {tensor.index for tensor in operator.inputs}
-            if operator.name == "DENSIFY" or (operator.name in scheme.UNFOLDING and unfolded & inputs):
-                unfolded |= {tensor.index for tensor in operator.outputs}
-            elif unfolded & inputs:
-                unfolded_for.add(operator.name)
+            if operator.name == "DENSIFY" or (operator.name in scheme.UNFOLDING and whole & inputs):
+                whole |= {tensor.index for tensor in operator.outputs}
+            elif whole & inputs:
+                unfolded.add(operator.name)
             elif any(tensor.sparsity for tensor in operator.inputs):
-                taken_by.add(operator.name)
+                direct.add(operator.name)
     bits = [TYPE_BITS.get(tensor.dtype, 0) for tensor in tensors]
     return SparseStorage(
         tensors=len(tensors),
         size_bytes=sum(len(t.data) + t.sparsity.index_bytes for t in tensors if t.sparsity),
         dense_bytes=sum((tensor.elements * wide + 7) // 8 for tensor, wide in zip(tensors, bits, strict=True)),
-        taken_by=tuple(sorted(taken_by)),
-        unfolded_for=tuple(sorted(unfolded_for)),
+        direct=tuple(sorted(direct)),
+        unfolded=tuple(sorted(unfolded)),
     )
 
 

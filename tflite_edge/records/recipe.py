@@ -119,12 +119,16 @@ class Tuning(Training):
 
 @dataclass(frozen=True)
 class Convert:
-    """The flatbuffers to make: `quantize` names modes; `io` is the edge type of the int8 one."""
+    """The flatbuffers to make: `quantize` names modes; `io` is the edge type of the int8 one.
+
+    bake, flex, sparse: as in Conversion.
+    """
 
     quantize: Tuple[str, ...] = ("float32", "float16", "int8")
     io: str = "int8"
     bake: bool = False
     flex: bool = False
+    sparse: bool = False
 
     def __post_init__(self) -> None:
         for mode in self.quantize:
@@ -140,7 +144,13 @@ class Convert:
         """One for each mode; with `original`, the float model before its optimisation goes first."""
         first = (Conversion("float32", bake=self.bake, flex=self.flex, original=True),) if original else ()
         return first + tuple(
-            Conversion(mode, io=self.io if mode == "int8" else "float32", bake=self.bake, flex=self.flex)
+            Conversion(
+                mode,
+                io=self.io if mode == "int8" else "float32",
+                bake=self.bake,
+                flex=self.flex,
+                sparse=self.sparse,
+            )
             for mode in self.quantize
         )
 
