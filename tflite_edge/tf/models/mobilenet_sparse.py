@@ -1,16 +1,19 @@
 """MobileNet v1 (Howard et al. 2017, arXiv:1704.04861) in the shape that XNNPACK on ARM runs sparse.
 
-XNNPACK multiplies with stored zeros left out ("Fast Sparse ConvNets", Elsen et al. 2019, arXiv:1911.09723) only where
-it finds a chain that it knows (google/XNNPACK, src/subgraph.c, xnn_subgraph_rewrite_for_nchw; TF-MOT's policy
-PruneForLatencyOnXNNPack checks the same): a 3x3 convolution of 3 channels with stride 2 first, padded by one on all
-sides; then only 1x1 convolutions, depthwise ones, sums and activations; a global mean last; and more than two
-thirds of all weights of the 1x1 convolutions zero. Keras's MobileNet pads right and below only, and its head is one
-more 1x1 convolution behind the mean.
+XNNPACK leaves the zeros of 1x1 convolutions out ("Fast Sparse ConvNets", Elsen et al. 2019, arXiv:1911.09723) only in
+a chain that it knows (google/XNNPACK, src/subgraph.c, xnn_subgraph_rewrite_for_nchw; TF-MOT's policy
+PruneForLatencyOnXNNPack checks the same): first a 3x3 convolution of 3 channels with stride 2, padded by one on all
+sides; then only 1x1 convolutions, depthwise ones padded likewise, sums and activations; a global mean last; and more
+than two thirds of all weights of the 1x1 convolutions zero. Keras's MobileNet pads right and below only, so nothing is
+gained with it. Its head is a 1x1 convolution behind the mean: with that, a sparse file does not load on ARM
+(ai-edge-litert 2.3), although it does on x86. Here the head is a dense layer, with the same weights.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from tflite_edge.records.errors import RecipeError
 
 # (filters, stride) of the depthwise separable blocks, table 1 of the paper.
 BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
@@ -18,8 +21,15 @@ STEM = 32
 
 
 def build(shape: tuple[int, ...], classes: int, *, alpha: float) -> Any:
-    """Softmax over `classes`. shape: [height, width, 3]."""
+    """Softmax over `classes`. shape: [height, width, 3]. Raises RecipeError for other channels than 3."""
     import tf_keras
+
+    if shape[-1] != 3:
+        raise RecipeError(
+            f"mobilenet_sparse takes images of 3 channels, not {shape[-1]}",
+            evidence="XNNPACK's sparse inference starts at a convolution of 3 channels and nowhere else",
+            do="mobilenet has the same layers and takes any; grey images are given three equal channels",
+        )
 
     layers = tf_keras.layers
 
@@ -42,6 +52,6 @@ def build(shape: tuple[int, ...], classes: int, *, alpha: float) -> Any:
         x = normalized(x, f"depthwise{number}")
         x = layers.Conv2D(width(filters), 1, use_bias=False, name=f"pointwise{number}")(x)
         x = normalized(x, f"pointwise{number}")
-    x = layers.Flatten()(layers.GlobalAveragePooling2D(keepdims=True, name="mean")(x))
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
     x = layers.Dense(classes, activation="softmax", name="probabilities")(x)
     return tf_keras.Model(inputs, x, name="mobilenet_sparse")
