@@ -1,16 +1,18 @@
 """Sparse storage: the same answers from fewer bytes, and its table of limits held against the runtimes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+import tflite_edge
 from tests.tf.tiny import layers, tf_keras
 from tflite_edge.flatbuffer import check, inspect, refuse_sparse
 from tflite_edge.records.conversion import NEVER_SPARSE, SPARSE_INT8_DENSE, Conversion
 from tflite_edge.records.errors import ModelError, TargetError
 from tflite_edge.records.job import RUNTIMES, Job
 from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.recipe import Tuning, recipe_for
 from tflite_edge.targets import local
 from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze
@@ -120,3 +122,23 @@ def test_int8_dense_layers_do_what_the_table_says(runtime, how, tmp_path):
             answers(sparse, runtime, tmp_path)
     else:  # the last layer has no bias but 0
         assert not answers(sparse, runtime, tmp_path).any()
+
+
+def test_a_recipe_that_asks_for_sparse_storage_gets_it_or_is_told_why_not(model_file, image_folder, tmp_path):
+    def made(steps, *modes):
+        changes = {"data.source": str(image_folder), "convert.quantize": modes, "convert.sparse": True}
+        changes |= {"optimize": steps, "gates.max_drop": 60.0, "gates.min_agreement": 0.0}
+        recipe = replace(recipe_for(str(model_file), changes), tune=Tuning(epochs=1, augment=0.0))
+        return tflite_edge.convert(recipe, tmp_path / (steps or "none")).models
+
+    original, floats, int8 = made("prune=0.8", "float32", "int8")
+    stored = {model.file: inspect(tmp_path / "prune=0.8" / model.file).sparse.tensors for model in (original, floats)}
+    assert stored == {"small-original-float.tflite": 0, floats.file: 1}
+    assert floats.verdict == "ok"
+    assert floats.bytes < 0.8 * original.bytes
+    assert int8.verdict == "failed"  # the only pruned layer is a dense one
+    assert "do not run on ai-edge-litert" in int8.findings[0].what
+
+    (unpruned,) = made("", "float32")
+    assert unpruned.verdict == "degraded"
+    assert "no kernel is stored so" in unpruned.findings[0].what
