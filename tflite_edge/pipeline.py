@@ -69,6 +69,7 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
 def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preprocess, recipe: Recipe) -> Variant:
     """Read the bytes back, run them on the target's runtime, and hold both against what was asked."""
     facts = flatbuffer.inspect(made)
+    flatbuffer.refuse_sparse(facts, recipe.target.runtime)
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
     job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(packs.test), preprocess=fed)
     score = local.score(replace(job, workers=cores()), deadline_s=recipe.target.deadline_s)
@@ -92,6 +93,7 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
         drop_ci=drop_ci,
         compression=facts.compression,
         original=conversion.original,
+        sparse_tensors=facts.sparse.tensors,
         score=score,
         bench=bench,
     )

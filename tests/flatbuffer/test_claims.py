@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from itertools import pairwise
 
 import pytest
 
 from tests.flatbuffer import tiny
 from tests.flatbuffer.tiny import DENSE, Op, T, X, Y, build, quantized
-from tflite_edge.flatbuffer import check, inspect
+from tflite_edge.flatbuffer import check, inspect, refuse_sparse
 from tflite_edge.records.conversion import Conversion
+from tflite_edge.records.errors import ModelError
 from tflite_edge.records.verdict import DEGRADED, FAILED, OK, verdict_of
 
 FLOAT, FLOAT16, DYNAMIC = Conversion("float32"), Conversion("float16"), Conversion("dynamic")
@@ -136,3 +138,49 @@ def test_baked_int8_with_uint8_edge_takes_raw_values():
 
 def test_a_file_without_operators_is_useless():
     assert verdict_of(findings(build([X], [], ("x",), ("x",)), FLOAT)) == FAILED
+
+
+SPARSE = Conversion("float32", sparse=True)
+
+
+def test_sparse_storage_that_was_asked_for_and_is_there():
+    assert not findings(tiny.pack(tiny.sparse_model("FLOAT32")), SPARSE)
+
+
+def test_sparse_storage_without_a_sparse_kernel():
+    finding = only(tiny.float_model(), SPARSE)
+    assert finding.what == "asked for sparse storage, and no kernel is stored so"
+    assert "0.0% zeros" in finding.evidence
+    whole = tiny.sparse_model("FLOAT32")
+    kernel, values = whole.subgraphs[0].tensors[1], [v for row in tiny.SPARSE_KERNEL for v in row]
+    kernel.sparsity, whole.buffers[1].data = None, list(struct.pack("<64f", *values))
+    assert "70.3% zeros" in only(tiny.pack(whole), SPARSE).evidence
+
+
+def test_sparse_storage_that_costs_more_than_it_saves():
+    finding = only(tiny.pack(tiny.sparse_model("INT8", "Int32")), Conversion("int8", "int8", sparse=True))
+    assert finding.what == "sparse storage makes this file larger, not smaller"
+    assert "131 bytes" in finding.evidence
+    assert "64 if" in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("runtime", "direct", "evidence"),
+    [
+        ("ai-edge-litert", False, "failed to delegate"),
+        ("auto", False, "failed to delegate"),
+        ("tflite-runtime", True, "answers 0"),
+        ("ai-edge-litert", True, None),
+        ("tflite-runtime", False, None),
+    ],
+)
+def test_int8_dense_layers_with_sparse_kernels_are_refused_where_they_do_not_run(runtime, direct, evidence):
+    facts = inspect(tiny.pack(tiny.sparse_model("INT8", direct=direct)))
+    if evidence is None:
+        refuse_sparse(facts, runtime)
+    else:
+        with pytest.raises(ModelError, match=evidence) as caught:
+            refuse_sparse(facts, runtime)
+        assert runtime in caught.value.what or runtime == "auto"
+        assert "Conv2D" in caught.value.do
+    refuse_sparse(inspect(tiny.pack(tiny.sparse_model("FLOAT32", direct=direct))), runtime)

@@ -157,13 +157,6 @@ def test_values_shared_with_an_unused_tensor_are_weights():
     assert inspect(tiny.pack(made)).weights.parameters == 32 + 8
 
 
-def test_sparse_tensors_are_counted():
-    made = tiny.model([X, KERNEL, BIAS, Y], [DENSE])
-    made.subgraphs[0].tensors[1].sparsity = tiny.schema.SparsityParametersT()
-    made.buffers[1].data = made.buffers[1].data[:40]  # a sparse tensor has fewer bytes than its shape
-    assert inspect(tiny.pack(made)).weights.sparse == 1
-
-
 def test_the_file_as_a_whole(tmp_path):
     path = tmp_path / "name.tflite"
     path.write_bytes(tiny.int8_model())

@@ -190,6 +190,73 @@ def int8_with_float_island() -> bytes:
     return build(tensors, ops, outputs=("q",))
 
 
+def index(values, dtype: str = "Uint8"):
+    """(type, vector) of a sparse tensor's segments or indices."""
+    vector = getattr(schema, f"{dtype}VectorT")()
+    vector.values = list(values)
+    return getattr(schema.SparseIndexVector, f"{dtype}Vector"), vector
+
+
+def dense_level(size: int):
+    level = schema.DimensionMetadataT()
+    level.format, level.denseSize = schema.DimensionType.DENSE, size
+    return level
+
+
+def sparse_level(segments, indices):
+    """A level in compressed sparse rows; segments and indices as `index` gives them."""
+    level = schema.DimensionMetadataT()
+    level.format = schema.DimensionType.SPARSE_CSR
+    level.arraySegmentsType, level.arraySegments = segments
+    level.arrayIndicesType, level.arrayIndices = indices
+    return level
+
+
+def sparsity(order, levels, blocks=()):
+    made = schema.SparsityParametersT()
+    made.traversalOrder, made.dimMetadata, made.blockMap = list(order), list(levels), list(blocks)
+    return made
+
+
+def rows(values, dtype: str = "Uint8"):
+    """(stored values, sparsity) of a matrix as TF 2.21 stores it: rows dense, columns compressed."""
+    columns = [j for row in values for j, value in enumerate(row) if value]
+    segments = [sum(map(bool, sum(values[:i], []))) for i in range(len(values) + 1)]  # noqa: RUF017 - a few rows
+    levels = [dense_level(len(values)), sparse_level(index(segments, dtype), index(columns, dtype))]
+    return [value for row in values for value in row if value], sparsity((0, 1), levels)
+
+
+# 19 of 64 values are stored; row 2 is empty.
+SPARSE_KERNEL = [
+    [0, 3, 0, 0, 0, 0, 0, 7],
+    [1, 0, 0, 0, 5, 0, 0, 0],
+    [0, 0, 0, 0, 0, 0, 0, 0],
+    [2, 2, 2, 0, 0, 0, 0, 0],
+    [0, 0, 9, 0, 0, 0, 4, 0],
+    [6, 0, 0, 0, 0, 0, 0, 6],
+    [0, 0, 0, 8, 8, 0, 8, 0],
+    [1, 2, 3, 4, 5, 0, 0, 0],
+]  # fmt: skip
+
+
+def sparse_model(dtype: str = "INT8", width: str = "Uint8", direct: bool = False):
+    """One dense layer whose kernel is SPARSE_KERNEL, unfolded by DENSIFY, or taken as it is."""
+    scales = 8 if dtype == "INT8" else 0
+    edge = "INT8" if scales else "FLOAT32"
+    tensors = [
+        T("x", edge, (1, 8), min(1, scales)),
+        T("s", dtype, (8, 8), scales, constant=True),
+        T("w", dtype, (8, 8), scales),
+        T("y", edge, (1, 8), min(1, scales)),
+    ]
+    dense = Op("FULLY_CONNECTED", ("x", "s" if direct else "w", -1), ("y",))
+    made = model(tensors, [dense] if direct else [Op("DENSIFY", ("s",), ("w",)), dense])
+    values, made.subgraphs[0].tensors[1].sparsity = rows(SPARSE_KERNEL, width)
+    pattern = {"INT8": "b", "FLOAT16": "e", "FLOAT32": "f"}[dtype]
+    made.buffers[1].data = list(struct.pack(f"<{len(values)}{pattern}", *values))
+    return made
+
+
 def outside_buffer() -> bytes:
     """A float model whose kernel follows the flatbuffer, as in files above 2 GB."""
     made = model([X, KERNEL, BIAS, Y], [DENSE])

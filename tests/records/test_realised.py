@@ -59,3 +59,9 @@ def test_what_was_not_measured_is_left_out():
     ]
     assert realised([MADE], []) == []
     assert realised([FLOAT], [step("prune")]) == []
+
+
+def test_what_is_stored_sparsely_is_said_to_be_faster_nowhere_but_where_it_was_seen():
+    lines = realised([FLOAT, replace(MADE, sparse_tensors=13)], [step("prune")])
+    (line,) = [line for line in lines if "13 kernels" in line]
+    assert "ai-edge-litert on ARM" in line

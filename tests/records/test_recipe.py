@@ -119,3 +119,13 @@ def test_a_training_that_could_only_diverge_is_refused(table, line, tmp_path):
 def test_only_int8_takes_the_io_type():
     conversions = Convert(("float32", "int8", "int16x8"), io="uint8").conversions()
     assert [conversion.io for conversion in conversions] == ["float32", "uint8", "float32"]
+
+
+def test_sparse_storage_is_for_the_modes_that_can_and_not_for_the_original():
+    float_original, *made = Convert(("float32", "float16", "int8"), sparse=True).conversions(original=True)
+    assert (float_original.sparse, [conversion.sparse for conversion in made]) == (False, [True] * 3)
+    for mode in ("dynamic", "int16x8"):
+        with pytest.raises(UsageError, match=f"{mode} kernels cannot be stored sparsely") as caught:
+            recipe_for("mobilenet", {"convert.quantize": ("float32", mode), "convert.sparse": True})
+        assert "ai-edge-litert" in caught.value.evidence
+        assert caught.value.do == "sparse with float32, float16, int8"

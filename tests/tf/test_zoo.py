@@ -26,6 +26,7 @@ PUBLISHED = {
     "mobilenet_v2": (None, 1000, 3_504_872, "torchvision.models, num_params"),
     "mobilenet_v3_small": (None, 1000, 2_542_856, "torchvision.models, num_params"),
     "mobilenet_v3_large": (None, 1000, 5_483_032, "torchvision.models, num_params"),
+    "mobilenet_sparse": (None, 1000, 4_231_976, "as mobilenet: other padding, and a dense layer for the last 1x1"),
     "squeezenet": (None, 1000, 1_235_496, "torchvision.models, num_params"),
     "efficientnet_lite0": (None, 1000, 4_652_008, "keras-hub, efficientnet_lite0_ra_imagenet"),
     "efficientnet_b0": (None, 1000, 5_288_548, "torchvision.models, num_params"),
@@ -187,6 +188,55 @@ def test_a_zoo_model_takes_the_colours_of_its_data_and_the_manifest_says_which(t
         assert inspect(tmp_path / data / model.file).inputs[0].shape == (1, *shape)
         assert manifest.recipe.model.input == shape
         assert recipe_for(str(tmp_path / data / "manifest.json")).model.input == shape
+
+
+@pytest.mark.slow
+def test_the_sparse_mobilenet_is_what_tfmot_s_policy_for_xnnpack_wants_and_keras_s_is_not():
+    """The policy checks the conditions of XNNPACK's sparse inference, and raises ValueError."""
+    with quiet():
+        from tensorflow_model_optimization.sparsity.keras import PruneForLatencyOnXNNPack
+    policy = PruneForLatencyOnXNNPack()
+    for shape in ((32, 32, 3), (128, 96, 3)):
+        model = zoo.build(ModelSource("mobilenet_sparse", input=shape, alpha=0.5, weights="random"), 7)
+        policy.ensure_model_supports_pruning(model)
+        assert model.output_shape == (None, 7)
+    with pytest.raises(ValueError, match="Conv2D 3x3"):
+        policy.ensure_model_supports_pruning(
+            zoo.build(ModelSource("mobilenet", input=(32, 32, 3), weights="random"), 7)
+        )
+    with pytest.raises(RecipeError, match="3 channels"):
+        zoo.build(ModelSource("mobilenet_sparse", input=(32, 32, 1), weights="random"), 7)
+
+
+@pytest.mark.slow
+def test_the_recipe_s_pruning_makes_four_fifths_of_all_pointwise_weights_zero():
+    """XNNPACK wants more than two thirds; the stem and the last layer, which are spared, are not counted."""
+    from tflite_edge.tf.optimize import prune
+
+    recipe = recipe_for("models/mobilenet_sparse.toml")
+    (step,) = recipe.steps
+    with quiet():
+        made = prune.apply(
+            zoo.build(ModelSource("mobilenet_sparse", input=(32, 32, 3), weights="random"), 10), step, Untrained()
+        )
+    kernels = {layer.name: layer.get_weights()[0] for layer in made.layers if type(layer).__name__ == "Conv2D"}
+    pointwise = [kernel for kernel in kernels.values() if kernel.shape[:2] == (1, 1)]
+    zeros, weights = sum((kernel == 0).sum() for kernel in pointwise), sum(kernel.size for kernel in pointwise)
+    assert len(pointwise) == 13
+    assert zeros / weights == pytest.approx(step.sparsity, abs=0.001) > 2 / 3
+    assert kernels["stem"].all()
+    assert recipe.convert.sparse
+    assert "float32" in recipe.convert.quantize
+
+
+class Untrained:
+    """A tuning of no epochs."""
+
+    def steps(self, epochs):
+        return 1
+
+    def __call__(self, model, epochs, learning_rate, callbacks=()):
+        pass
 
 
 def test_unknown_models_and_impossible_sizes_are_refused():

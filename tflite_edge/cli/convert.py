@@ -57,6 +57,9 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     help="Allow TensorFlow operators (no small runtime has them).",
 )
 @click.option(
+    "--sparse", "convert__sparse", is_flag=True, default=None, help="Store pruned kernels without their zeros."
+)
+@click.option(
     "--calibration-samples", "data__calibration_samples", type=int, help="Size of the representative dataset."
 )
 @click.option(

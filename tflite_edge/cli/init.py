@@ -80,6 +80,7 @@ quantize = ["float32", "float16", "int8"]   # also: dynamic, int16x8
 io = "int8"                 # input and output of the int8 model: int8, uint8, float32
 bake = false                # true: the normalisation is inside the model, the board feeds raw bytes
 flex = false                # true: TensorFlow operators allowed (no small runtime has them)
+sparse = false              # true: pruned kernels are stored without their zeros (not dynamic, not int16x8)
 
 [target]
 runtime = "auto"            # ai-edge-litert, tflite-runtime

@@ -108,6 +108,12 @@ def facts(facts: Facts) -> Iterable[Table | str]:
             f"kernels: {found.sparsity:.1%} zeros; half of the weights lie in kernels with {found.half_unique} "
             f"different values or fewer ({found.half_unique_per_channel} in a channel)"
         )
+    if facts.sparse.tensors:
+        stored = facts.sparse
+        yield (
+            f"sparse storage: {stored.tensors} tensors take {stored.size_bytes:,} bytes with their indices, "
+            f"{stored.dense_bytes:,} if stored whole"
+        )
     edge = [("input", tensor) for tensor in facts.inputs] + [("output", tensor) for tensor in facts.outputs]
     rows = [
         [side, tensor.name, tensor.dtype, str(list(tensor.shape)), _scale(tensor.scale, tensor.zero_point)]

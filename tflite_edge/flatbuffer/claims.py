@@ -7,12 +7,17 @@ from collections.abc import Iterator
 
 from tflite_edge.flatbuffer.facts import Facts, TensorFact
 from tflite_edge.flatbuffer.scheme import QUANTIZED_TYPES
-from tflite_edge.records.conversion import STATIC, Conversion
+from tflite_edge.records.conversion import SPARSE_INT8_DENSE, STATIC, Conversion
+from tflite_edge.records.errors import ModelError
+from tflite_edge.records.job import RUNTIMES
 from tflite_edge.records.verdict import Finding
 
 # The converter's dynamic-range mode leaves smaller constants in float
 # (tensorflow/lite/tools/optimize/quantize_weights.cc, kWeightsMinNumElementsDefault; so does TF 2.21).
 DYNAMIC_MIN_ELEMENTS = 1024
+# The converter stores a kernel with fewer zeros whole (kMinSparsityLevel in tensorflow/compiler/mlir/lite/
+# transforms/dense_to_sparse_pass.cc; so does TF 2.21).
+SPARSE_MIN_ZEROS = 0.3
 NAMED = 5  # operators listed in a finding
 
 # mode -> the type that most weights must have
@@ -42,7 +47,24 @@ def check(facts: Facts, conversion: Conversion) -> list[Finding]:
         *_float_operators(facts, conversion),
         *_foreign_operators(facts, conversion),
         *_edge(facts, conversion),
+        *_sparse(facts, conversion),
     ]
+
+
+def refuse_sparse(facts: Facts, runtime: str) -> None:
+    """Raises ModelError for a sparse file that `runtime` is known to refuse, or to run wrongly.
+
+    runtime: one of RUNTIMES, or "auto", which prefers the first of them.
+    """
+    runtime = RUNTIMES[0] if runtime == "auto" else runtime
+    for how, operators in (("unfolded", facts.sparse.unfolded), ("direct", facts.sparse.direct)):
+        evidence = SPARSE_INT8_DENSE.get((runtime, how))
+        if evidence and "FULLY_CONNECTED" in operators and facts.scheme.endswith("wi8ai8"):
+            raise ModelError(
+                f"int8 dense layers whose kernels are stored sparsely do not run on {runtime}",
+                evidence=evidence,
+                do='prune convolutions only, layers = ["Conv2D"], or convert int8 without sparse',
+            )
 
 
 def _empty(facts: Facts) -> Iterator[Finding]:
@@ -135,6 +157,26 @@ def _edge(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
                     evidence=f"{_quantization(tensor)}; raw values need scale 1 and zero point 0",
                     do="calibrate with samples that reach both 0 and 255",
                 )
+
+
+def _sparse(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
+    stored = facts.sparse
+    if not conversion.sparse:
+        return
+    if not stored.tensors:
+        most = max((kernel.sparsity for kernel in facts.kernels), default=0.0)
+        yield Finding(
+            "asked for sparse storage, and no kernel is stored so",
+            evidence=f"the sparsest kernel has {most:.1%} zeros; the converter wants {SPARSE_MIN_ZEROS:.0%} or more",
+            do="prune first (--optimize prune=0.8), or leave sparse out",
+        )
+    elif stored.size_bytes >= stored.dense_bytes:
+        yield Finding(
+            "sparse storage makes this file larger, not smaller",
+            evidence=f"{stored.tensors} kernels take {stored.size_bytes:,} bytes with the places of their values, "
+            f"{stored.dense_bytes:,} if stored whole",
+            do="prune more (int8 gains from about 60 % zeros), or leave sparse out",
+        )
 
 
 def _is_quantity(tensor: TensorFact) -> bool:

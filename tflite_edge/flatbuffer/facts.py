@@ -16,6 +16,7 @@ from typing import Any, Optional
 from tflite_edge.flatbuffer import reader, scheme
 from tflite_edge.flatbuffer.graph import Graph, Tensor, graphs, pick
 from tflite_edge.flatbuffer.kernels import KernelFact, compression, kernels
+from tflite_edge.flatbuffer.schema import TYPE_BITS
 from tflite_edge.records.manifest import Compression
 
 # What the gzip program does by default. Level 9 saves at most 4 % more and needs ten times as long for
@@ -112,7 +113,7 @@ class Weights:
     """The learnt numbers: constants of role weight and bias.
 
     parameters: elements. largest_elements: of the largest weight. per_channel, per_tensor: quantised
-    weights (biases not counted) with several scales, with one. sparse: constants stored compressed.
+    weights (biases not counted) with several scales, with one.
     """
 
     parameters: int
@@ -121,8 +122,22 @@ class Weights:
     largest_elements: int
     per_channel: int
     per_tensor: int
-    sparse: int
     constants: tuple[Constants, ...]
+
+
+@dataclass(frozen=True)
+class SparseStorage:
+    """Weights of which only the values that are not zero are stored, and where each of them belongs.
+
+    size_bytes: values and indices; dense_bytes: of the same tensors stored whole. direct: names of the
+    operators that take them as they are; unfolded: of those that get them whole again, from DENSIFY.
+    """
+
+    tensors: int
+    size_bytes: int
+    dense_bytes: int
+    direct: tuple[str, ...]
+    unfolded: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -143,6 +158,7 @@ class Facts:
     custom: tuple[str, ...]
     flex: tuple[str, ...]
     weights: Weights
+    sparse: SparseStorage
     kernels: tuple[KernelFact, ...]
     compression: Optional[Compression]  # noqa: UP045 - read back by from_plain
     float_operators: tuple[FloatOperator, ...]
@@ -158,7 +174,7 @@ def inspect(source: str | os.PathLike[str] | bytes) -> Facts:
     operators = Counter((o.name, o.version, o.custom) for graph in subgraphs for o in graph.operators)
     custom = sorted({name for name, _, is_custom in operators if is_custom})
     constants = _unique_constants(subgraphs)
-    found = kernels(file.data, [tensor for tensor, role in constants if role == "weight"])
+    found = kernels(file, [tensor for tensor, role in constants if role == "weight"])
     return Facts(
         file=_file(file, sum(len(tensor.data) for tensor, _ in constants)),
         scheme=name,
@@ -173,6 +189,7 @@ def inspect(source: str | os.PathLike[str] | bytes) -> Facts:
         custom=tuple(custom),
         flex=tuple(name for name in custom if name.startswith("Flex")),
         weights=_weights(constants),
+        sparse=_sparse(subgraphs, [tensor for tensor, _ in constants if tensor.sparsity]),
         kernels=found,
         compression=compression(found),
         float_operators=tuple(
@@ -265,8 +282,30 @@ def _weights(constants: list[tuple[Tensor, str]]) -> Weights:
         largest_elements=max((tensor.elements for tensor in weights), default=0),
         per_channel=sum(tensor.scales > 1 for tensor in quantized),
         per_tensor=sum(tensor.scales == 1 for tensor in quantized),
-        sparse=sum(tensor.sparse for tensor, _ in constants),
         constants=tuple(_group(role, dtype, group) for (role, dtype), group in sorted(groups.items())),
+    )
+
+
+def _sparse(subgraphs: tuple[Graph, ...], tensors: list[Tensor]) -> SparseStorage:
+    direct: set[str] = set()
+    unfolded: set[str] = set()
+    for graph in subgraphs:
+        whole: set[int] = set()
+        for operator in graph.operators:  # in the order in which they run
+            inputs = {tensor.index for tensor in operator.inputs}
+            if operator.name == "DENSIFY" or (operator.name in scheme.UNFOLDING and whole & inputs):
+                whole |= {tensor.index for tensor in operator.outputs}
+            elif whole & inputs:
+                unfolded.add(operator.name)
+            elif any(tensor.sparsity for tensor in operator.inputs):
+                direct.add(operator.name)
+    bits = [TYPE_BITS.get(tensor.dtype, 0) for tensor in tensors]
+    return SparseStorage(
+        tensors=len(tensors),
+        size_bytes=sum(len(t.data) + t.sparsity.index_bytes for t in tensors if t.sparsity),
+        dense_bytes=sum((tensor.elements * wide + 7) // 8 for tensor, wide in zip(tensors, bits, strict=True)),
+        direct=tuple(sorted(direct)),
+        unfolded=tuple(sorted(unfolded)),
     )
 
 

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from tflite_edge.flatbuffer import schema
+from tflite_edge.flatbuffer import schema, sparse
 from tflite_edge.flatbuffer.reader import File, Table
+from tflite_edge.flatbuffer.sparse import Sparsity
 
 # No kernel takes more than 8 dimensions; the product of very many would take minutes to compute.
 MAX_RANK = 64
@@ -23,6 +24,7 @@ class Tensor:
     scales: how many there are: 0 not quantised, 1 per tensor, more per channel. scale, zero_point: the first.
     axis: that of the channels.
     data: file positions of a constant's bytes; empty for everything that is computed or fed.
+    sparsity: where these bytes belong when not all elements are stored, else None.
     """
 
     index: int
@@ -36,7 +38,7 @@ class Tensor:
     axis: int
     data: range
     variable: bool
-    sparse: bool
+    sparsity: Sparsity | None
 
     @property
     def constant(self) -> bool:
@@ -137,20 +139,21 @@ def _tensor(file: File, index: int, table: Table, spans: list[range]) -> Tensor:
         axis=quantization.quantized_dimension if quantization else 0,
         data=range(0) if table.is_variable else data,
         variable=table.is_variable,
-        sparse=table.sparsity is not None,
+        sparsity=sparse.read(file, table.sparsity, shape, f"tensor {index}") if table.sparsity else None,
     )
     _check_size(file, tensor)
     return tensor
 
 
 def _check_size(file: File, tensor: Tensor) -> None:
-    """A dense constant must have the bytes of its shape: kernels read them without looking."""
+    """A constant must have the bytes of its shape, or of its indices: kernels read them without looking."""
     bits = schema.TYPE_BITS.get(tensor.dtype)
-    if bits is None or not tensor.constant or tensor.sparse:
+    if bits is None or not tensor.constant:
         return
-    wanted = (tensor.elements * bits + 7) // 8
+    wanted = ((tensor.sparsity.stored if tensor.sparsity else tensor.elements) * bits + 7) // 8
     if wanted != len(tensor.data):
+        how = ", sparsely stored" if tensor.sparsity else ""
         raise file.damaged(
-            f"tensor {tensor.index} ({tensor.name[:80]}) is {tensor.dtype} {list(tensor.shape)}, which takes "
+            f"tensor {tensor.index} ({tensor.name[:80]}) is {tensor.dtype} {list(tensor.shape)}{how}, which takes "
             f"{wanted:,} bytes, and has {len(tensor.data):,}"
         )

@@ -25,9 +25,9 @@ from tflite_edge.records.errors import ModelError
 
 IDENTIFIER = b"TFL3"
 
-# What is needed of schema.fbs: field -> (slot, type[, default]). A type is a scalar, "string", "bytes",
-# another table, or [a vector] of scalars or tables. No table leads back to itself, so that even a
-# file whose offsets run in circles is only four tables deep.
+# What is needed of schema.fbs: field -> (slot, type[, default]). A type is a scalar, "string", one of
+# SPANS, another table, or [a vector] of scalars or tables. No table leads back to itself, so that even
+# a file whose offsets run in circles is only six tables deep.
 TABLES: dict[str, dict[str, tuple[Any, ...]]] = {
     "Model": {
         "version": (0, "uint32"),
@@ -67,7 +67,25 @@ TABLES: dict[str, dict[str, tuple[Any, ...]]] = {
         "zero_point": (3, "[int64]"),
         "quantized_dimension": (6, "int32"),
     },
-    "SparsityParameters": {},
+    "SparsityParameters": {
+        "traversal_order": (0, "[int32]"),
+        "block_map": (1, "[int32]"),
+        "dim_metadata": (2, "[DimensionMetadata]"),
+    },
+    "DimensionMetadata": {
+        "format": (0, "int8"),
+        "dense_size": (1, "int32"),
+        "array_segments_type": (2, "int8"),
+        "array_segments": (3, "IndexVector"),
+        "array_indices_type": (4, "int8"),
+        "array_indices": (5, "IndexVector"),
+    },
+    # Int32Vector, Uint16Vector or Uint8Vector, each with `values` in slot 0: the field's type says which it is.
+    "IndexVector": {
+        "int32": (0, "4 bytes"),
+        "uint16": (0, "2 bytes"),
+        "uint8": (0, "bytes"),
+    },
     "Operator": {
         "opcode_index": (0, "uint32"),
         "inputs": (1, "[int32]"),
@@ -104,6 +122,9 @@ SCALARS = {
     "uint64": struct.Struct("<Q"),
     "float32": struct.Struct("<f"),
 }
+
+# Vectors of numbers that are looked at where they lie: the width of an element.
+SPANS = {"bytes": 1, "2 bytes": 2, "4 bytes": 4}
 
 # One object is a table, or 64 bytes of a string or vector. The largest language models have about
 # a quarter of this; a small file whose vectors all point to one place would have any number.
@@ -166,7 +187,7 @@ class File:
 class Table:
     """One table of TABLES: its fields are attributes, decoded and checked when first asked for.
 
-    An absent string is "", an absent vector is empty, an absent table is None. "bytes" decode to the
+    An absent string is "", an absent vector is empty, an absent table is None. SPANS decode to the
     range of file positions where they lie, because weights are counted more often than read.
     """
 
@@ -192,7 +213,7 @@ class Table:
 def _absent(kind: str, default: Sequence[Any]) -> Any:
     if kind in SCALARS:
         return default[0] if default else SCALARS[kind].unpack(bytes(SCALARS[kind].size))[0]
-    if kind == "bytes":
+    if kind in SPANS:
         return range(0)
     return "" if kind == "string" else () if kind.startswith("[") else None
 
@@ -203,8 +224,8 @@ def _decode(file: File, kind: str, at: int) -> Any:
     at += file.scalar("uint32", at)
     if kind == "string":
         return _text(file, file.vector("char", at, 1))
-    if kind == "bytes":
-        return file.vector("byte", at, 1)
+    if kind in SPANS:
+        return file.vector(kind, at, SPANS[kind])
     if not kind.startswith("["):
         return Table(file, kind, at)
     element = kind[1:-1]

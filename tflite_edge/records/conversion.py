@@ -15,6 +15,20 @@ SCHEMES = {
     "int8": "static-wi8ai8",
     "int16x8": "static-wi8ai16",
 }
+# Modes whose kernels cannot be stored sparsely: the file converts, and then no runtime takes it. Measured with
+# TensorFlow 2.21 on both runtimes, x86-64 and emulated arm64 (docs/log.md, "sparse storage").
+NEVER_SPARSE = {
+    "dynamic": "ai-edge-litert 2.3 fails to load it (failed to delegate CONV_2D); tflite-runtime 2.14 knows no "
+    "dynamic-range operator of TensorFlow 2.21",
+    "int16x8": "the converter gives convolutions a bias of the wrong type; ai-edge-litert 2.3 and tflite-runtime 2.14 "
+    "fail to load it",
+}
+# Int8 dense layers (FULLY_CONNECTED) with sparse kernels, (runtime, how the layer gets its kernel) -> what happens.
+# unfolded: whole again, from DENSIFY, when single weights are zero; direct: as stored, when blocks of 16 are.
+SPARSE_INT8_DENSE = {
+    ("ai-edge-litert", "unfolded"): "ai-edge-litert 2.3 fails to load it: failed to delegate FULLY_CONNECTED",
+    ("tflite-runtime", "direct"): "tflite-runtime 2.14 loads it, and the layer answers 0 to everything",
+}
 STATIC = ("int8", "int16x8")  # modes that need a representative dataset
 IO_TYPES = ("int8", "uint8", "float32")
 
@@ -26,6 +40,7 @@ class Conversion:
     mode: a key of SCHEMES. io: the tensor type at the model's edge; only int8 has a choice.
     bake: the preprocessing's arithmetic is inside the model, so that it takes raw values 0..255.
     flex: TensorFlow operators allowed where TFLite has no builtin (no small runtime has them).
+    sparse: kernels with enough zeros are stored without them, and unfolded when the file is loaded.
     original: of the model as it came, to compare with what the optimisation made of it.
     """
 
@@ -33,6 +48,7 @@ class Conversion:
     io: str = "float32"
     bake: bool = False
     flex: bool = False
+    sparse: bool = False
     original: bool = False
 
     def __post_init__(self) -> None:
@@ -42,6 +58,12 @@ class Conversion:
         if self.io not in allowed:
             raise RecipeError(
                 f"{self.mode} cannot have {self.io} inputs and outputs", do="one of " + ", ".join(allowed)
+            )
+        if self.sparse and self.mode in NEVER_SPARSE:
+            raise RecipeError(
+                f"{self.mode} kernels cannot be stored sparsely",
+                evidence=NEVER_SPARSE[self.mode],
+                do="sparse with " + ", ".join(mode for mode in SCHEMES if mode not in NEVER_SPARSE),
             )
 
     @property

@@ -53,6 +53,7 @@ class Variant:
 
     baked: the input takes raw values, so the preprocessing's arithmetic is not to be done again.
     original: of the model as it came, before the steps of the optimisation; made to compare with.
+    sparse_tensors: kernels that are stored without their zeros.
     drop, drop_ci: points of top-1 below the float Keras model and half of the 95 % interval (anomaly:
         points of AUC, without an interval).
     """
@@ -70,6 +71,7 @@ class Variant:
     drop_ci: Optional[float] = None
     compression: Optional[Compression] = None
     original: bool = False
+    sparse_tensors: int = 0
     score: Optional[ScoreResult] = None
     bench: Optional[BenchResult] = None
 

@@ -25,6 +25,11 @@ def realised(models: Sequence[Variant], steps: Sequence[StepRecord]) -> List[str
             f"of all kernels {found.sparsity:.0%} are zeros; half of the weights lie in kernels with "
             f"{found.half_unique} different values or fewer ({found.half_unique_per_channel} in a channel)"
         )
+    if last.sparse_tensors:
+        lines.append(
+            f"{last.sparse_tensors} kernels are stored without their zeros; ai-edge-litert on ARM also computes without "
+            "them, where a float model has the shape for it (mobilenet_sparse has), and no other runtime does"
+        )
     return [*lines, *_speed(last, plain or next(iter(originals), None), steps)]
 
 

@@ -142,12 +142,16 @@ class Tuning(Training):
 
 @dataclass(frozen=True)
 class Convert:
-    """The flatbuffers to make: `quantize` names modes; `io` is the edge type of the int8 one."""
+    """The flatbuffers to make: `quantize` names modes; `io` is the edge type of the int8 one.
+
+    bake, flex, sparse: as in Conversion.
+    """
 
     quantize: Tuple[str, ...] = ("float32", "float16", "int8")
     io: str = "int8"
     bake: bool = False
     flex: bool = False
+    sparse: bool = False
 
     def __post_init__(self) -> None:
         for mode in self.quantize:
@@ -160,12 +164,13 @@ class Convert:
         self.conversions()
 
     def conversions(self, original: bool = False) -> Tuple[Conversion, ...]:
-        """One for each mode; with `original`, the model as it came goes first, to compare with: float, and plain
-        int8 where int8 is asked for."""
+        """One for each mode; with `original`, the model as it came goes first, stored whole, to compare with: in float,
+        and in plain int8 where int8 is asked for."""
 
         def one(mode: str, original: bool = False) -> Conversion:
             io = self.io if mode == "int8" else "float32"
-            return Conversion(mode, io=io, bake=self.bake, flex=self.flex, original=original)
+            sparse = self.sparse and not original
+            return Conversion(mode, io=io, bake=self.bake, flex=self.flex, original=original, sparse=sparse)
 
         modes = [one(mode) for mode in self.quantize]
         first = [one(mode, True) for mode in ("float32", "int8") if mode in ("float32", *self.quantize)]

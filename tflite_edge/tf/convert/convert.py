@@ -61,6 +61,8 @@ def _configure(tf: Any, converter: Any, conversion: Conversion) -> None:
     converter.target_spec.supported_ops = supported
     if conversion.mode != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if conversion.sparse:
+        converter.optimizations = [*converter.optimizations, tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if conversion.mode == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if conversion.mode in STATIC:

@@ -9,7 +9,7 @@ from typing import Any
 from tflite_edge.records.errors import MissingError, RecipeError
 from tflite_edge.records.plain import nearest
 from tflite_edge.records.recipe import ModelSource
-from tflite_edge.tf.models import autoencoder, ds_cnn, efficientnet, resnet8, squeezenet
+from tflite_edge.tf.models import autoencoder, ds_cnn, efficientnet, mobilenet_sparse, resnet8, squeezenet
 
 Shape = tuple[int, ...]
 
@@ -104,6 +104,8 @@ ZOO: dict[str, Entry] = {
     "mobilenet_v3_large": Entry(
         _mobilenet_v3("MobileNetV3Large"), (224, 224, 3), 1.0, "-1..1", 32,
         "Howard et al. 2019", imagenet=True),
+    "mobilenet_sparse": Entry(
+        mobilenet_sparse.build, (128, 128, 3), 0.25, "-1..1", 32, "v1, padded for XNNPACK's sparse kernels"),
     "squeezenet": Entry(
         squeezenet.build, (64, 64, 1), None, "-1..1", 31, "v1.1, Iandola et al. 2016"),
     "efficientnet_lite0": Entry(
