@@ -27,8 +27,8 @@ def realised(models: Sequence[Variant], steps: Sequence[StepRecord]) -> List[str
         )
     if last.sparse_tensors:
         lines.append(
-            f"{last.sparse_tensors} kernels are stored without their zeros; ai-edge-litert on ARM also computes without "
-            "them, where a float model has the shape for it (mobilenet_sparse has), and no other runtime does"
+            f"{last.sparse_tensors} kernels are stored without their zeros; ai-edge-litert on ARM also computes "
+            "without them, where a float model has the shape for it (mobilenet_sparse has), and no other runtime does"
         )
     return [*lines, *_speed(last, plain or next(iter(originals), None), steps)]
 
