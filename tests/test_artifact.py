@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import subprocess
@@ -94,3 +95,16 @@ def test_keys_and_hashes(tmp_path):
     before = sha256(tmp_path / "d")
     (tmp_path / "d" / "x").rename(tmp_path / "d" / "y")
     assert sha256(tmp_path / "d") != before
+
+
+def test_an_earlier_manifest_names_nothing_outside_its_folder(tmp_path):
+    from tflite_edge.artifact import _earlier_files
+
+    for name in ("a.tflite", "original/b.tflite", "other/c.tflite"):
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text("x")
+    (tmp_path / "outside.tflite").write_text("x")
+    listed = ["a.tflite", "original/b.tflite", "other/c.tflite", "../outside.tflite", "original/../a.tflite", "gone"]
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps({"models": [{"file": name} for name in listed]}))
+    found = [path.relative_to(tmp_path / "out").as_posix() for path in _earlier_files(tmp_path / "out")]
+    assert found == ["a.tflite", "original/b.tflite"]

@@ -28,6 +28,7 @@ from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.verdict import worst
 
 MANIFEST = "manifest.json"
+ORIGINAL = "original"  # the folder in the output folder for what is made to compare with and not to be used
 CACHE_ADVICE = "set TFLITE_EDGE_CACHE to a folder that can be written"
 
 
@@ -180,7 +181,10 @@ class Artifact:
             variant = replace(variant, file=variant.file.replace(".tflite", f"-asked-{variant.mode}.tflite"))
         if not self._published:
             self._replace_earlier()
-        write(self.folder / variant.file, made.read_bytes())
+        path = self.folder / variant.file
+        with _disk_errors(path.parent):
+            path.parent.mkdir(exist_ok=True)
+        write(path, made.read_bytes())
         self.note(variant)
 
     def note(self, variant: Variant) -> None:
@@ -202,6 +206,8 @@ class Artifact:
         self._write(self._manifest(complete=False))
         for path in stale:
             path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or something else is in it
+            (self.folder / ORIGINAL).rmdir()
         write(self.folder / "samples.npz", self._samples)
         write(self.folder / "labels.txt", "".join(f"{label}\n" for label in self._source.labels))
         self._published = True
@@ -241,7 +247,8 @@ def _earlier_files(folder: Path) -> list[Path]:
         names = [str(model["file"]) for model in listed]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    return [folder / name for name in names if name == Path(name).name and (folder / name).is_file()]
+    ours = [name for name in names if name in (Path(name).name, f"{ORIGINAL}/{Path(name).name}")]
+    return [folder / name for name in ours if (folder / name).is_file()]
 
 
 def versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tflite_edge import flatbuffer
-from tflite_edge.artifact import MANIFEST
+from tflite_edge.artifact import MANIFEST, ORIGINAL
 from tflite_edge.records.errors import EdgeError
 from tflite_edge.records.event import Event, Listener, silent
 from tflite_edge.records.job import Job, ScoreResult, cores
@@ -98,7 +98,8 @@ class _Made:
 
 def _made(path: Path, digest: str) -> _Made | None:
     """None when there is no manifest, or none of these bytes."""
-    beside = path.parent / MANIFEST
+    folder = path.absolute().parent
+    beside = (folder.parent if folder.name == ORIGINAL else folder) / MANIFEST
     if not beside.is_file():
         return None
     try:

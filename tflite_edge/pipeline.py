@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tflite_edge import flatbuffer
-from tflite_edge.artifact import Artifact
+from tflite_edge.artifact import ORIGINAL, Artifact
 from tflite_edge.records.conversion import Conversion
 from tflite_edge.records.errors import ModelError, TargetError
 from tflite_edge.records.event import Event, Listener, silent
@@ -81,7 +81,7 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
     drop, drop_ci = drop_of(score)
     return Variant(
         mode=conversion.mode,
-        file=f"{recipe.name}-{conversion.prefix}{facts.scheme}{suffix}.tflite",
+        file=f"{ORIGINAL}/" * conversion.original + f"{recipe.name}-{facts.scheme}{suffix}.tflite",
         scheme=f"{conversion.prefix}{facts.scheme}{suffix}",
         baked=conversion.bake,
         sha256=facts.file.sha256,

@@ -55,6 +55,11 @@ def test_the_manifest_says_what_each_step_did_and_what_came_of_it(recipe, edge, 
     assert (float_file["original"], plain["original"], made["original"]) == (True, True, False)
     assert made["compression"]["sparsity"] >= qat["after"]["sparsity"]
     assert made["gzip_bytes"] < plain["gzip_bytes"]
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.tflite")} == {
+        model["file"] for model in document["models"]
+    }
+    scored = edge.json("evaluate", tmp_path / plain["file"])
+    assert scored["score"]["top1"] == plain["score"]["top1"]
     assert document["realised"][0].startswith(f"{made['scheme']} against original-float: ")
     told = edge("convert", recipe, "-o", tmp_path).stdout
     assert "zeros %" in told

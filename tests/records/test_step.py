@@ -1,9 +1,14 @@
 """Steps as they are typed and written: what cannot work whatever the model is refused when it is read."""
 
+from pathlib import Path
+
 import pytest
 
 from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.step import parse_steps, steps_of
+
+MODELS = Path(__file__).parents[2] / "models"
+MOBILENET = str(MODELS / "mobilenet.toml")
 
 
 @pytest.mark.parametrize(
@@ -80,3 +85,21 @@ def test_what_is_typed_may_have_blanks_and_short_numbers():
         {"step": "distill", "teacher": "my=teacher.h5"},
         {"step": "qat"},
     )
+
+
+def test_none_clears_the_steps_of_a_recipe():
+    from tflite_edge.records.recipe import recipe_for
+
+    assert recipe_for(MOBILENET).steps
+    assert recipe_for(MOBILENET, {"optimize": "none"}).steps == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet", "mobilenet_v2", "mobilenet_v3_small", "squeezenet", "efficientnet_lite0", "resnet8"]
+)
+def test_the_small_models_are_compressed_by_default(name):
+    from tflite_edge.records.recipe import recipe_for
+
+    recipe = recipe_for(str(MODELS / f"{name}.toml"))
+    assert [step.name for step in recipe.steps] == ["prune", "cluster", "qat"]
+    assert "int8" in recipe.convert.quantize

@@ -42,8 +42,8 @@ def test_prune_cluster_qat_keep_zeros_and_clusters_into_the_bytes(model_file, im
         ("float32", True), ("int8", True), ("int8", False),
     ]  # fmt: skip
     original, plain, made = (inspect(tmp_path / model.file) for model in manifest.models)
-    assert manifest.models[0].file.endswith("-original-float.tflite")
-    assert manifest.models[1].file.endswith("-original-static-wi8ai8.tflite")
+    assert manifest.models[0].file == "original/small-float.tflite"
+    assert manifest.models[1].file == "original/small-static-wi8ai8.tflite"
     assert original.compression.sparsity < 0.05
     assert plain.compression.half_unique_per_channel > 9
     assert made.compression.sparsity >= 0.45

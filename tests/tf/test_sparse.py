@@ -127,13 +127,13 @@ def test_int8_dense_layers_do_what_the_table_says(runtime, how, tmp_path):
 def test_a_recipe_that_asks_for_sparse_storage_gets_it_or_is_told_why_not(model_file, image_folder, tmp_path):
     def made(steps, *modes):
         changes = {"data.source": str(image_folder), "convert.quantize": modes, "convert.sparse": True}
-        changes |= {"optimize": steps, "gates.max_drop": 60.0, "gates.min_agreement": 0.0}
+        changes |= {"optimize": steps or None, "gates.max_drop": 60.0, "gates.min_agreement": 0.0}
         recipe = replace(recipe_for(str(model_file), changes), tune=Tuning(epochs=1, augment=0.0))
         return tflite_edge.convert(recipe, tmp_path / (steps or "none")).models
 
-    original, floats, int8 = made("prune=0.8", "float32", "int8")
+    original, _, floats, int8 = made("prune=0.8", "float32", "int8")
     stored = {model.file: inspect(tmp_path / "prune=0.8" / model.file).sparse.tensors for model in (original, floats)}
-    assert stored == {"small-original-float.tflite": 0, floats.file: 1}
+    assert stored == {"original/small-float.tflite": 0, floats.file: 1}
     assert floats.verdict == "ok"
     assert floats.bytes < 0.8 * original.bytes
     assert int8.verdict == "failed"  # the only pruned layer is a dense one

@@ -39,7 +39,9 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option(
     "--quantize", "convert__quantize", callback=_words, metavar="MODES", help="float32,float16,dynamic,int8,int16x8."
 )
-@click.option("--optimize", "optimize", metavar="STEPS", help="channels=0.5,prune=0.5,cluster=16,distill=MODEL,qat.")
+@click.option(
+    "--optimize", "optimize", metavar="STEPS", help="channels=0.5,prune=0.5,cluster=16,distill=MODEL,qat; or none."
+)
 @click.option("--tune-epochs", "tune__epochs", type=int, help="Epochs of fine-tuning in each of these steps.")
 @click.option("--io", "convert__io", type=click.Choice(IO_TYPES), help="Input and output type of the int8 model.")
 @click.option(

@@ -234,7 +234,9 @@ def with_teachers(tables: Sequence[Dict[str, Any]], moved: Callable[[str], str])
 
 
 def parse_steps(text: str) -> Tuple[Dict[str, Any], ...]:
-    """`prune=0.5,cluster=16,qat` as [[optimize]] tables. Raises RecipeError."""
+    """`prune=0.5,cluster=16,qat` as [[optimize]] tables; `none` as no table. Raises RecipeError."""
+    if text.strip() == "none":
+        return ()
     return tuple(_parsed(word, text) for word in text.split(","))
 
 
@@ -242,7 +244,7 @@ def _parsed(word: str, text: str) -> Dict[str, Any]:
     name, sign, value = (part.strip() for part in word.partition("="))
     if not name:
         raise RecipeError(
-            f"a step has no name in {text!r}", do=f"steps with commas in between: {', '.join(STEPS)}; or leave it out"
+            f"a step has no name in {text!r}", do=f"steps with commas in between: {', '.join(STEPS)}; or none"
         )
     if name not in STEPS:
         raise RecipeError(f"unknown step {name!r}", do=nearest(name, STEPS))
