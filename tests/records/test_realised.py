@@ -65,3 +65,9 @@ def test_what_is_stored_sparsely_is_said_to_be_faster_nowhere_but_where_it_was_s
     lines = realised([FLOAT, replace(MADE, sparse_tensors=13)], [step("prune")])
     (line,) = [line for line in lines if "13 kernels" in line]
     assert "ai-edge-litert on ARM" in line
+
+
+def test_unsteady_times_are_called_so():
+    shaky = replace(MADE, bench=replace(BENCH, stable=False, median_s=5e-4))
+    assert "not steady" in realised([FLOAT, PLAIN, shaky], [step("prune")])[-1]
+    assert "not steady" not in realised([FLOAT, PLAIN, MADE], [step("prune")])[-1]

@@ -122,8 +122,11 @@ def test_only_int8_takes_the_io_type():
 
 
 def test_sparse_storage_is_for_the_modes_that_can_and_not_for_the_original():
-    float_original, *made = Convert(("float32", "float16", "int8"), sparse=True).conversions(original=True)
-    assert (float_original.sparse, [conversion.sparse for conversion in made]) == (False, [True] * 3)
+    made = Convert(("float32", "float16", "int8"), sparse=True).conversions(original=True)
+    assert [(c.mode, c.original, c.sparse) for c in made] == [
+        ("float32", True, False), ("int8", True, False),
+        ("float32", False, True), ("float16", False, True), ("int8", False, True),
+    ]  # fmt: skip
     for mode in ("dynamic", "int16x8"):
         with pytest.raises(UsageError, match=f"{mode} kernels cannot be stored sparsely") as caught:
             recipe_for("mobilenet", {"convert.quantize": ("float32", mode), "convert.sparse": True})

@@ -64,6 +64,8 @@ def _speed(last: Variant, other: Optional[Variant], steps: Sequence[StepRecord])
     asleep = [word for name, word in (("prune", "zeros"), ("cluster", "shared values")) if _has(steps, name)]
     if asleep:
         causes.append(f"dense kernels gain no speed from {' or '.join(asleep)}, only what is compressed gets smaller")
+    if not (last.bench.stable and other.bench.stable):
+        causes.append("the times are not steady: the machine was busy")
     return [f"{measured} as {where}" + (f" ({'; '.join(causes)})" if causes else "")]
 
 
