@@ -63,5 +63,7 @@ def test_the_manifest_says_what_each_step_did_and_what_came_of_it(recipe, edge, 
     assert document["realised"][0].startswith(f"{made['scheme']} against original-float: ")
     told = edge("convert", recipe, "-o", tmp_path).stdout
     assert "zeros %" in told
+    assert "prune left conv, probabilities alone: the first and the last layer hold few weights" in told
+    assert set(prune["spared"]) == {"conv", "probabilities"}
     assert "against original-static-wi8ai8" in told
     assert all(len(line) <= 100 for line in told.splitlines())

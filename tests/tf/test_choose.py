@@ -79,6 +79,9 @@ def test_frozen_layers_keep_their_bits_and_stay_frozen(step):
         def steps(self, _):
             return 8
 
+        def spare(self, layers):
+            assert {"first", "depthwise", "pointwise"} & {name for name, why in layers if "frozen" in why}
+
         def __call__(self, model, epochs=None, learning_rate=None, callbacks=()):
             model.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
             model.fit(x, np.arange(16) % 10, batch_size=4, epochs=2, verbose=0, callbacks=list(callbacks))

@@ -28,7 +28,10 @@ class Tune:
         random = np.random.default_rng(1)
         self.x = (random.normal(0, size, [4 * steps_per_epoch, *model.input_shape[1:]])).astype(np.float32)
         self.y = np.asarray(model(self.x))
-        self.steps_per_epoch, self.calls = steps_per_epoch, 0
+        self.steps_per_epoch, self.calls, self.spared = steps_per_epoch, 0, {}
+
+    def spare(self, layers):
+        self.spared.update(layers)
 
     def steps(self, epochs):
         return self.steps_per_epoch * (1 if epochs is None else epochs)

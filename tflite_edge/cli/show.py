@@ -25,6 +25,7 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     yield from (f"note: {note}" for note in source.notes)
     if source.steps:
         yield _steps(source.steps)
+        yield from _spared(source.steps)
     floats = [model.bench.median_s for model in manifest.models if model.mode == "float32" and model.bench]
     rows = []
     for model in manifest.models:
@@ -75,6 +76,16 @@ def _steps(steps: Sequence[StepRecord]) -> Table:
         for step in steps
     ]
     return Table(["step ", "parameters", "MACs", "zeros %", "values", "Keras top-1 %"], rows, spare=("MACs",))
+
+
+def _spared(steps: Sequence[StepRecord], most: int = 4) -> Iterable[str]:
+    """Who was left alone, a line for each reason; layers that nobody asked for are not news."""
+    for step in steps:
+        reasons = [why for why in dict.fromkeys(step.spared.values()) if why != "not asked for"]
+        for why in reasons:
+            names = [name for name, own in step.spared.items() if own == why]
+            more = f" and {len(names) - most} more" if len(names) > most else ""
+            yield f"{step.name} left {', '.join(names[:most])}{more} alone: {why}"
 
 
 def _change(before: int | None, after: int | None) -> str:

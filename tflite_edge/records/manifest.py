@@ -109,12 +109,16 @@ class Effect:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One optimisation step: its settings, and the Keras model before and after it, on the test samples."""
+    """One optimisation step: its settings, and the Keras model before and after it, on the test samples.
+
+    spared: layer -> why the step left it alone.
+    """
 
     name: str
     settings: Dict[str, Any]
     before: Effect
     after: Effect
+    spared: Dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

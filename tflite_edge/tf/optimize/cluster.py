@@ -35,7 +35,9 @@ def apply(model: Any, step: Cluster, tune: Any) -> Any:
     graph = flat(model)
     fold_dense(graph)
     plain = build(graph)
-    chosen = choose(plain, step, lambda layer: _unfit(layer, step)).names
+    choice = choose(plain, step, lambda layer: _unfit(layer, step))
+    tune.spare(choice.spared)
+    chosen = choice.names
 
     def wrapped(layer: Any) -> Any:
         if layer.name not in chosen:

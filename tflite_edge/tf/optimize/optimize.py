@@ -138,7 +138,7 @@ class _Chain:
             made.save_weights(folder / "model.h5")
         else:
             made.save(folder / "model.h5")
-        record = StepRecord(step.name, to_plain(step), self._effect(self.model), self._effect(made))
+        record = StepRecord(step.name, to_plain(step), self._effect(self.model), self._effect(made), tune.spared)
         (folder / "effect.json").write_text(json.dumps(to_plain(record)))
         shutil.rmtree(backup, ignore_errors=True)
 

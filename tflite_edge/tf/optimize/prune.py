@@ -24,7 +24,9 @@ def apply(model: Any, step: Prune, tune: Any) -> Any:
     """
     refuse_untrainable(model, "prune")
     plain = build(flat(model))
-    chosen = choose(plain, step, lambda layer: _unfit(layer, step)).names
+    choice = choose(plain, step, lambda layer: _unfit(layer, step))
+    tune.spare(choice.spared)
+    chosen = choice.names
     steps = tune.steps(step.epochs)
     settings = {"pruning_schedule": _schedule(step, steps), **_pattern(step)}
 

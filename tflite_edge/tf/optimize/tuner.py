@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ from tflite_edge.tf.fit import Teacher, fit, refuse_unlabelled, steps_per_epoch
 
 @dataclass
 class Tuner:
-    """One step's fine-tuning. backup: a folder of the step's own, in which a killed run finds its epochs."""
+    """One step's fine-tuning. backup: a folder of the step's own, in which a killed run finds its epochs.
+
+    spared: layer -> why the step left it alone.
+    """
 
     name: str
     data: Dataset
@@ -23,6 +26,7 @@ class Tuner:
     listen: Listener
     backup: Path
     teacher: Teacher | None = None
+    spared: dict[str, str] = field(default_factory=dict)
     _fits: int = 0
 
     def __call__(
@@ -46,6 +50,10 @@ class Tuner:
             teacher=self.teacher,
             backup=self.backup / str(self._fits),
         )
+
+    def spare(self, layers: Iterable[tuple[str, str]]) -> None:
+        """Note (layer, why) of what the step leaves alone."""
+        self.spared.update(layers)
 
     def steps(self, epochs: int | None = None) -> int:
         """Optimiser steps of a call with so many epochs: what pruning schedules count in."""
