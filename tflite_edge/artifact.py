@@ -174,6 +174,10 @@ class Artifact:
         self._recipe = _portable(recipe, self.folder)
         self._source, self._preprocess, self._samples = source, preprocess, samples.read_bytes()
 
+    def remark(self, note: str) -> None:
+        """Add to the source's notes."""
+        self._source = replace(self._source, notes=[*self._source.notes, note])
+
     def add(self, variant: Variant, made: Path) -> None:
         """Publish a variant's file under `variant.file`, and the manifest that lists it."""
         taken = {other.file for other in self._models}
@@ -228,7 +232,7 @@ class Artifact:
             source=self._source,
             samples_sha256=hashlib.sha256(self._samples).hexdigest(),
             models=list(self._models),
-            verdict=worst(variant.verdict for variant in self._models),
+            verdict=worst(variant.verdict for variant in self._models if not variant.original),
             complete=complete,
             seconds=self._seconds,
             realised=realised(self._models, self._source.steps),

@@ -39,11 +39,12 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     artifact = Artifact(out, recipe, argv)
     with artifact.timed("load"):
         source = open_untrained(recipe, listen)
-        if source.must_be_trained:  # else the first step that is not done has them rehearsed
+        rehearsed = source.must_be_trained  # else the first step that is not done has them rehearsed
+        if rehearsed:
             rehearse(source, recipe.steps)
         source = source.trained(listen)
     with artifact.timed("optimize"):
-        source = optimize(source, listen)
+        source = optimize(source, listen, rehearsed=rehearsed)
     with Variants(source) as variants, tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         samples = source.write_pack(Path(work) / "samples.npz", most=200)
         artifact.describe(source.recipe, source.provenance(), source.data.preprocess, samples)
@@ -57,7 +58,9 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
                     packs = source.write_packs(Path(work), conversion)
                     variant = prove(made, conversion, packs, source.data.preprocess, recipe)
             except (ModelError, TargetError) as error:
-                if not conversion.original:
+                if conversion.original:
+                    artifact.remark(f"no {conversion.label} to compare with: {error.what}")
+                else:
                     artifact.note(failed(conversion, error))
                 listen(Event("convert", f"{conversion.label}: {error}", warning=True))
             else:
@@ -87,7 +90,7 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
         sha256=facts.file.sha256,
         bytes=facts.file.size_bytes,
         gzip_bytes=facts.file.gzip_bytes,
-        verdict=verdict_of(findings),
+        verdict="" if conversion.original else verdict_of(findings),
         findings=findings,
         drop=drop,
         drop_ci=drop_ci,

@@ -43,7 +43,8 @@ def test_sizes_are_told_against_the_float_file_and_against_plain_int8():
 def test_speed_within_the_noise_is_no_speed_up(factor, says):
     line = realised([FLOAT, PLAIN, faster(MADE, factor)], [step("prune")])[-1]
     assert line.startswith(says)
-    assert "dense kernels gain no speed from zeros, " in line
+    assert "dense kernels gain no speed from zeros" in line
+    assert ("no step explains that" in line) == (factor > 1.1)
 
 
 def test_removed_channels_are_what_makes_it_faster():
@@ -55,16 +56,31 @@ def test_removed_channels_are_what_makes_it_faster():
 def test_what_was_not_measured_is_left_out():
     blind = replace(MADE, bench=None, compression=None)
     assert realised([FLOAT, blind], [step("prune")]) == [
-        "static-wi8ai8-s50-c16 against original-float: 0.50 x the bytes, 0.25 x gzipped"
+        (
+            "static-wi8ai8-s50-c16 against original-float: 0.50 x the bytes, 0.25 x gzipped "
+            "(what int8 alone saves is in it)"
+        ),
+        "no speed was measured against original-float",
     ]
     assert realised([MADE], []) == []
     assert realised([FLOAT], [step("prune")]) == []
 
 
 def test_what_is_stored_sparsely_is_said_to_be_faster_nowhere_but_where_it_was_seen():
-    lines = realised([FLOAT, replace(MADE, sparse_tensors=13)], [step("prune")])
+    sparse = replace(MADE, sparse_tensors=13)
+    assert not any("13 kernels" in line for line in realised([FLOAT, PLAIN, sparse], [step("prune")]))
+    lines = realised([FLOAT, faster(replace(sparse, mode="float32"), 1.67)], [step("prune")])
     (line,) = [line for line in lines if "13 kernels" in line]
     assert "ai-edge-litert on ARM" in line
+    assert "dense kernels" not in lines[-1]
+
+
+def test_the_int8_file_is_what_is_told_of_whatever_comes_last():
+    half = replace(MADE, mode="float16", scheme="weightonly-wf16-s50")
+    lines = realised([FLOAT, PLAIN, MADE, half], [step("prune"), step("qat")])
+    assert all(MADE.scheme in line for line in lines[:2])
+    (alone, *_) = realised([FLOAT, half], [step("prune")])
+    assert alone.endswith("(what float16 alone saves is in it)")
 
 
 def test_unsteady_times_are_called_so():

@@ -217,3 +217,41 @@ def test_a_recipe_with_steps_survives_the_round_trip():
 
     made = recipe_for("mobilenet", {"optimize": "channels=0.5,prune=0.5,cluster=16,qat"})
     assert from_plain(Recipe, to_plain(made)) == made
+
+
+def test_other_labels_and_other_test_samples_are_another_step(tmp_path):
+    """The same x, of which a step's key must not only know the training half."""
+    import tf_keras
+
+    generator = np.random.default_rng(5)
+    x = generator.normal(size=(200, 6)).astype(np.float32)
+    y = (x @ generator.normal(size=(6, 1))).astype(np.float32)
+    layers = tf_keras.layers
+    model = tf_keras.Sequential([layers.Input((6,)), layers.Dense(16, "relu"), layers.Dense(16), layers.Dense(1)])
+    model.save(tmp_path / "model.h5")
+
+    def trained(name, labels):
+        np.savez(tmp_path / f"{name}.npz", x=x, y=labels)
+        asked = recipe(tmp_path / "model.h5", tmp_path / f"{name}.npz", "prune=0.5", "float32", epochs=1)
+        heard = []
+        tflite_edge.convert(asked, tmp_path / name, listen=heard.append)
+        return any(event.step == "prune" for event in heard)
+
+    assert trained("one", y)
+    assert not trained("same", y)
+    assert trained("other", -y)
+
+
+def test_where_a_teacher_lies_is_nobody_s_business_and_who_it_is_is_said(model_file, image_folder, tmp_path):
+    from shutil import copy
+
+    heard, files = [], [tmp_path / "a" / "teacher.h5", tmp_path / "b" / "teacher.h5"]
+    for file in files:
+        file.parent.mkdir()
+        copy(model_file, file)
+        asked = recipe(model_file, image_folder, f"distill={file}", "float32", epochs=1)
+        manifest = tflite_edge.convert(asked, file.parent / "out", listen=heard.append)
+        assert str(tmp_path) not in str(manifest.source.steps)
+        assert "teacher, SHA-256 " in manifest.source.why["teacher"]
+        assert "normalize -1..1" in manifest.source.why["teacher"]
+    assert sum(event.step == "distill" and event.done == 0 for event in heard) == 1

@@ -303,3 +303,22 @@ def test_augmentation_moves_each_image_by_its_own_amount_and_repeats_with_the_se
     assert np.array_equal(first, np.asarray(augment(images, 1.0)))
     assert len({image.tobytes() for image in first}) == 8
     np.testing.assert_allclose(augment(images, 0.0), images, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_at_the_epoch_where_it_was(tmp_path, monkeypatch):
+    from tflite_edge.tf.source import open_model
+
+    monkeypatch.setenv("TFLITE_EDGE_CACHE", str(tmp_path))
+    asked = recipe_for("resnet8", {"model.input": (16, 16, 1), "train.epochs": 3, "train.batch": 128})
+
+    def kill(event):
+        if event.step == "train" and event.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_model(asked, kill)
+    heard = []
+    open_model(asked, heard.append)
+    assert [event.done for event in heard if event.step == "train" and event.done] == [3]
+    assert not list(tmp_path.glob("backup/*"))

@@ -83,10 +83,13 @@ def _own_stderr() -> Iterator[TextIO]:
     try:
         number = os.dup(sys.stderr.fileno())
     except (OSError, ValueError):  # somebody put a buffer there
+        number = -1
+    if number < 0:
         yield sys.stderr
-    else:
-        with os.fdopen(number, "w", buffering=1) as stream:
-            yield stream
+        return
+    own = os.fdopen(number, "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
+    with own as stream:
+        yield stream
 
 
 def _line(event: Event, stream: TextIO) -> None:

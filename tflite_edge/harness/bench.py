@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from time import perf_counter_ns
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -51,7 +51,11 @@ def bench(job: Job) -> BenchResult:
         copy.invoke()
         return copy
 
-    resident_bytes, resident_why = resident(another, peak_bytes)
+    resident_bytes: Optional[int]
+    try:
+        resident_bytes, resident_why = resident(another, peak_bytes)
+    except (ModelError, RuntimeError, ValueError, MemoryError) as error:  # the times above are worth more
+        resident_bytes, resident_why = None, f"a second interpreter failed: {error}"
 
     p25, median, p75, p90, p99 = (float(value) for value in np.percentile(samples, (25, 50, 75, 90, 99)))
     stable, stability = judge(samples)

@@ -123,8 +123,8 @@ class BenchResult:
     stability: str
     peak_rss_bytes: Optional[int]
     peak_rss_why: str
-    resident_bytes: Optional[int]
-    resident_why: str
+    resident_bytes: Optional[int] = None
+    resident_why: str = ""
 
 
 @dataclass(frozen=True)

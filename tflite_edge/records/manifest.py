@@ -52,7 +52,7 @@ class Variant:
     """One flatbuffer: what was asked (`mode`), what the bytes are (`scheme`), and how it did on the target.
 
     baked: the input takes raw values, so the preprocessing's arithmetic is not to be done again.
-    original: of the model as it came, before the steps of the optimisation; made to compare with.
+    original: of the model as it came, before the steps of the optimisation; made to compare with, without a verdict.
     sparse_tensors: kernels that are stored without their zeros.
     drop, drop_ci: points of top-1 below the float Keras model and half of the 95 % interval (anomaly:
         points of AUC, without an interval).

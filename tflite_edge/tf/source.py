@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tflite_edge import __version__
-from tflite_edge.artifact import cached, is_cached, key_of, sha256
+from tflite_edge.artifact import cache_folder, cached, is_cached, key_of, sha256
 from tflite_edge.harness.preprocess import normalize
 from tflite_edge.records.conversion import Conversion
 from tflite_edge.records.errors import DataError, ModelError, RecipeError
@@ -63,11 +64,13 @@ class Source:
             return self
 
         def make(folder: Path) -> None:
-            train.train(self.model, self.data, self.recipe.train, listen)
+            backup = cache_folder() / "backup" / self.pending
+            train.train(self.model, self.data, self.recipe.train, listen, backup)
             load.refuse_nan(
                 self.recipe.model.name, self.model, "its training diverged: a smaller [train] learning_rate"
             )
             self.model.save_weights(folder / "weights.h5")
+            shutil.rmtree(backup, ignore_errors=True)
 
         self.model.load_weights(cached("weights", self.pending, make) / "weights.h5")
         return replace(self, pending="", fingerprint=_fingerprint(self.recipe.model, self.model))

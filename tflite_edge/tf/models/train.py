@@ -12,7 +12,7 @@ from tflite_edge.tf.data.dataset import Dataset
 from tflite_edge.tf.fit import fit
 
 
-def train(model: Any, data: Dataset, training: Training, listen: Listener, backup: Path | None = None) -> None:
+def train(model: Any, data: Dataset, training: Training, listen: Listener, backup: Path) -> None:
     """Train `model` in place on `data.train`; deterministic for a seed on one machine. Raises DataError.
 
     A classifier learns its labels, an anomaly detector to answer its own input.

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,21 @@ from tflite_edge.tf.optimize.cost import macs
 from tflite_edge.tf.optimize.effect import measure
 from tflite_edge.tf.optimize.tuner import Rehearsal, Tuner
 from tflite_edge.tf.quiet import quiet
-from tflite_edge.tf.source import Source, open_untrained, predict, tensorflow_version
+from tflite_edge.tf.source import Source, open_untrained, predict
 
+MAKERS = ("tensorflow", "tf-keras", "tensorflow-model-optimization")  # whose versions a result depends on
 DIVERGED = "the training diverged: a smaller learning_rate for this step, or in [tune]"
 
 
-def optimize(source: Source, listen: Listener) -> Source:
+def optimize(source: Source, listen: Listener, *, rehearsed: bool = False) -> Source:
     """The source with all steps of its recipe applied, or itself where there are none.
 
+    rehearsed: whether the steps have been rehearsed on this model already.
     What cannot work is refused before anything is trained. Raises ModelError, RecipeError or DataError.
     """
     if not source.recipe.steps:
         return source
-    chain = _Chain(source, listen)
+    chain = _Chain(source, listen, rehearsed)
     for step in source.recipe.steps:
         chain.take(step)
     return chain.result()
@@ -102,13 +105,14 @@ def _macs(model: Any) -> int | None:
 class _Chain:
     """The model on its way through the steps, with a key that names all it has been through."""
 
-    def __init__(self, source: Source, listen: Listener) -> None:
+    def __init__(self, source: Source, listen: Listener, rehearsed: bool) -> None:
         self.source, self.recipe, self.listen = source, source.recipe, listen
         self.model, self.quantized = source.model, None
         self.key = source.fingerprint
         self.teacher: Teacher | None = None
+        self.why = dict(source.why)
         self.done: list[StepRecord] = []
-        self.rehearsed = False
+        self.rehearsed = rehearsed
 
     def take(self, step: Step) -> None:
         """Apply one step, or find it done. The first one that is not done has all others rehearsed."""
@@ -117,8 +121,9 @@ class _Chain:
                 self._call_teacher(step)
             data = self.source.data
             self.key = key_of(
-                self.key, step.name, _settings(step), to_plain(self.recipe.tune), data.train.sha256,
-                to_plain(data.preprocess), tensorflow_version(), __version__,
+                self.key, step.name, _settings(step), to_plain(self.recipe.tune), data.pool.sha256,
+                to_plain(replace(self.recipe.data, source="-")), to_plain(data.preprocess), *map(version, MAKERS),
+                __version__,
             )  # fmt: skip
             folder = cached("optimize", self.key, lambda folder: self._make(step, folder))
             made = self._reopen(step, folder)
@@ -126,7 +131,8 @@ class _Chain:
             self.quantized = made
         else:
             self.model = made
-        self.done.append(from_plain(StepRecord, json.loads((folder / "effect.json").read_text())))
+        record = from_plain(StepRecord, json.loads((folder / "effect.json").read_text()))
+        self.done.append(replace(record, settings=_settings(step)))  # another run's teacher lay elsewhere
 
     def _make(self, step: Step, folder: Path) -> None:
         self._rehearse()
@@ -176,6 +182,8 @@ class _Chain:
         opened = opened.trained(self.listen)
         self.teacher = _fit(step, opened, self.source)
         self.key = key_of(self.key, opened.fingerprint)
+        reasons = "; ".join(f"{key} {why}" for key, why in opened.why.items())
+        self.why["teacher"] = f"{opened.recipe.name}, SHA-256 {opened.fingerprint[:12]}; {reasons}"
 
     def result(self) -> Source:
         return replace(
@@ -183,6 +191,7 @@ class _Chain:
             model=self.model,
             quantized=self.quantized,
             fingerprint=self.key,
+            why=self.why,
             original=self.source,
             steps=tuple(self.done),
         )
