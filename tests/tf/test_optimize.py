@@ -223,12 +223,15 @@ def test_other_labels_and_other_test_samples_are_another_step(tmp_path):
     """The same x, of which a step's key must not only know the training half."""
     import tf_keras
 
+    from tflite_edge.tf.quiet import quiet
+
     generator = np.random.default_rng(5)
     x = generator.normal(size=(200, 6)).astype(np.float32)
     y = (x @ generator.normal(size=(6, 1))).astype(np.float32)
     layers = tf_keras.layers
     model = tf_keras.Sequential([layers.Input((6,)), layers.Dense(16, "relu"), layers.Dense(16), layers.Dense(1)])
-    model.save(tmp_path / "model.h5")
+    with quiet():
+        model.save(tmp_path / "model.h5")
 
     def trained(name, labels):
         np.savez(tmp_path / f"{name}.npz", x=x, y=labels)

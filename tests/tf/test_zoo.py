@@ -147,7 +147,8 @@ def test_the_resnet_of_keras_is_turned_from_bgr_to_rgb():
 @pytest.mark.parametrize("name", zoo.ZOO)
 def test_the_recipe_in_models_says_what_the_table_says(name):
     recipe, entry = recipe_for(f"models/{name}.toml"), zoo.ZOO[name]
-    assert (recipe.model.input, recipe.model.alpha) == (None, entry.alpha)
+    assert recipe.model.input in (None, entry.input)
+    assert recipe.model.alpha == entry.alpha
     assert recipe.model.name == name
     assert (recipe.data.task == "anomaly") == (entry.task == "anomaly")
     assert zoo.resolve(recipe.model).input == entry.input
@@ -234,6 +235,9 @@ class Untrained:
 
     def steps(self, epochs):
         return 1
+
+    def spare(self, layers):
+        pass
 
     def __call__(self, model, epochs, learning_rate, callbacks=()):
         pass
