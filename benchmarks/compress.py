@@ -294,7 +294,7 @@ def _settings(study: Study) -> str:
         f"Baseline: {train.epochs} epochs at {train.learning_rate:g}; each step: {tune.epochs} epochs at "
         f"{tune.learning_rate:g}; batches of {train.batch}, seed {train.seed}, Adam, warm-up and cosine. Rows of "
         f"several steps train longer, and so does the one that says so. The baseline could still learn, and every row "
-        f"but the first two goes on training it: a negative drop is that, not the compression. gzip and in RAM are KiB; "
+        f"but the first two goes on training it: a negative drop is that, not the compression. gzip, in RAM: in KiB; "
         f"x float and x int8: so many times as fast as these. The guide's script: {tune.epochs} epochs in each step."
     )
 
