@@ -69,8 +69,9 @@ def test_an_anomaly_detector_is_neither_baked_nor_optimised(tmp_path):
         recipe_for("autoencoder", {"data.task": "anomaly", "convert.bake": True})
     path = tmp_path / "r.toml"
     path.write_text('[model]\nname = "autoencoder"\n[data]\ntask = "anomaly"\n[[optimize]]\nstep = "prune"\n')
-    with pytest.raises(RecipeError, match="steps and task anomaly do not go together"):
+    with pytest.raises(RecipeError, match="steps and task anomaly do not go together") as refused:
         read_recipe(str(path))
+    assert "--optimize none" in refused.value.do
     with pytest.raises(UsageError, match="unknown task") as caught:
         recipe_for("autoencoder", {"data.task": "anomalie"})
     assert caught.value.do == "did you mean 'anomaly'?"
@@ -92,8 +93,9 @@ def test_qat_without_an_int8_file_is_refused(modes, tmp_path):
         recipe_for("mobilenet", {"convert.quantize": modes, "optimize": "prune,qat"})
     path = tmp_path / "r.toml"
     path.write_text('[model]\nname = "mobilenet"\n[[optimize]]\nstep = "qat"\n[convert]\nquantize = ["float32"]\n')
-    with pytest.raises(RecipeError, match="no int8 file"):
+    with pytest.raises(RecipeError, match="no int8 file") as caught:
         read_recipe(str(path))
+    assert caught.value.do == "add int8 to quantize, or --optimize none"
 
 
 @pytest.mark.parametrize("line", ["max_drop = nan", "min_agreement = nan"])

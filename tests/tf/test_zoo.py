@@ -176,7 +176,7 @@ def test_a_zoo_model_takes_the_colours_of_its_data_and_the_manifest_says_which(t
     colours = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
     np.savez(tmp_path / "colours.npz", x=colours, y=np.arange(60) % 3)
     np.savez(tmp_path / "grey.npz", x=colours[..., 0], y=np.arange(60) % 3)
-    given = {"convert.quantize": ("float32",), "model.weights": "random", "gates.max_drop": 100.0}
+    given = {"convert.quantize": ("float32",), "optimize": "none", "model.weights": "random", "gates.max_drop": 100.0}
     for data, named, shape in (
         ("colours", None, (32, 32, 3)),
         ("grey", None, (32, 32, 1)),

@@ -222,13 +222,13 @@ class Recipe:
             raise RecipeError(
                 "qat trains for int8, and no int8 file is asked for",
                 evidence=f"quantize: {', '.join(self.convert.quantize)}; these are made of the model before qat",
-                do="add int8 to quantize, or leave qat out",
+                do="add int8 to quantize, or --optimize none",
             )
         if self.steps and self.data.task == "anomaly":
             raise RecipeError(
                 "optimisation steps and task anomaly do not go together",
                 evidence="what a step costs is measured in accuracy, and a model that rebuilds its input has none",
-                do="remove the [[optimize]] tables; int8 and float16 make it smaller as it is",
+                do="--optimize none, or no [[optimize]] tables; int8 and float16 make it smaller as it is",
             )
 
     @property
