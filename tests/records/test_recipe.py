@@ -1,6 +1,9 @@
+import json
+
 import pytest
 
 from tflite_edge.records.errors import RecipeError, UsageError
+from tflite_edge.records.plain import to_plain
 from tflite_edge.records.recipe import NAMED_DATA, Convert, read_recipe, recipe_for
 
 
@@ -13,12 +16,39 @@ def test_paths_in_a_recipe_are_relative_to_it(tmp_path):
     assert recipe.name == "my"
 
 
-def test_a_teacher_in_a_recipe_is_beside_it_and_one_of_the_zoo_is_nowhere(tmp_path):
+@pytest.mark.parametrize(
+    ("teacher", "found"),
+    [
+        ("t.h5", "{}/t.h5"),
+        ("saved", "{}/saved"),
+        ("resnet8", "resnet8"),  # of the zoo, although a folder of that name is there
+        ("./resnet8", "{}/resnet8"),
+        ("resnet9", "resnet9"),  # is nowhere: to be refused as a misspelt name
+    ],
+)
+def test_a_teacher_in_a_recipe_is_beside_it_and_one_of_the_zoo_is_nowhere(tmp_path, teacher, found):
     (tmp_path / "saved").mkdir()
-    for teacher, found in (("t.h5", tmp_path / "t.h5"), ("saved", tmp_path / "saved"), ("resnet8", "resnet8")):
-        text = f'[model]\nname = "mobilenet"\n[[optimize]]\nstep = "distill"\nteacher = "{teacher}"\n'
-        (tmp_path / "r.toml").write_text(text)
-        assert read_recipe(str(tmp_path / "r.toml")).steps[0].teacher == str(found)
+    (tmp_path / "resnet8").mkdir()
+    text = f'[model]\nname = "mobilenet"\n[[optimize]]\nstep = "distill"\nteacher = "{teacher}"\n'
+    (tmp_path / "r.toml").write_text(text)
+    assert read_recipe(str(tmp_path / "r.toml")).steps[0].teacher == found.format(tmp_path)
+
+
+def test_a_typed_teacher_is_in_the_manifest_as_a_path_from_there(tmp_path, monkeypatch):
+    """A SavedModel folder without a suffix: only that it is there tells that it is a path."""
+    from tflite_edge.artifact import _portable
+
+    (tmp_path / "work" / "saved").mkdir(parents=True)
+    (tmp_path / "work" / "resnet8").mkdir()
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    for teacher, found in (("saved", str(tmp_path / "work" / "saved")), ("resnet8", "resnet8")):
+        typed = recipe_for("mobilenet", {"optimize": f"distill={teacher}"})
+        manifest = tmp_path / "out" / "manifest.json"
+        manifest.write_text(json.dumps({"recipe": to_plain(_portable(typed, tmp_path / "out"))}))
+        monkeypatch.chdir("/")
+        assert read_recipe(str(manifest)).steps[0].teacher == found
+        monkeypatch.chdir(tmp_path / "work")
 
 
 def test_data_without_a_slash_are_beside_the_recipe_too(tmp_path, monkeypatch):

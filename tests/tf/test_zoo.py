@@ -13,6 +13,7 @@ from tflite_edge.records.errors import MissingError, RecipeError
 from tflite_edge.records.job import RUNTIMES, Job
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.recipe import ModelSource, recipe_for
+from tflite_edge.records.step import NAMED_MODELS
 from tflite_edge.targets import local
 from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze
@@ -237,6 +238,10 @@ class Untrained:
 
     def __call__(self, model, epochs, learning_rate, callbacks=()):
         pass
+
+
+def test_the_names_that_are_no_paths_are_those_of_the_zoo():
+    assert tuple(zoo.ZOO) == NAMED_MODELS
 
 
 def test_unknown_models_and_impossible_sizes_are_refused():

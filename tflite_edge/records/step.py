@@ -22,6 +22,11 @@ from tflite_edge.records.plain import from_plain, nearest
 CENTROIDS = ("linear", "density", "random", "kmeans++")  # how cluster centroids start
 SCHEDULES = ("polynomial", "constant")
 IMPORTANCES = ("l1", "l2", "batch-norm")
+# Names that are never paths: the keys of tf/models/zoo.py, which nothing here may import.
+NAMED_MODELS = (
+    "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_sparse", "squeezenet",
+    "efficientnet_lite0", "efficientnet_b0", "resnet8", "resnet50", "nasnet_mobile", "ds_cnn", "autoencoder",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -221,13 +226,17 @@ def _step(number: int, table: Dict[str, Any]) -> Step:
 
 
 def with_teachers(tables: Sequence[Dict[str, Any]], moved: Callable[[str], str]) -> Tuple[Dict[str, Any], ...]:
-    """The [[optimize]] tables with every teacher's path `moved`; names of the zoo stay.
+    """The [[optimize]] tables with every teacher's path `moved`; names of the zoo stay, whatever lies beside them.
 
-    A path has a suffix or a slash, or it is there.
+    A path has a suffix or a slash, or it is there; anything else is a name of the zoo, misspelt.
     """
 
     def place(teacher: str) -> str:
-        is_path = os.path.splitext(teacher)[1] or os.sep in teacher or os.path.exists(moved(teacher))
+        if teacher in NAMED_MODELS:
+            return teacher
+        is_path = (
+            os.path.splitext(teacher)[1] or os.sep in teacher or any(map(os.path.exists, (teacher, moved(teacher))))
+        )
         return moved(teacher) if is_path else teacher
 
     return tuple({**table, "teacher": place(table["teacher"])} if "teacher" in table else table for table in tables)
