@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,39 @@ def test_a_missing_recipe_is_named():
 def test_changes_are_laid_over_the_recipe():
     recipe = recipe_for("mobilenet", {"convert.io": "uint8", "data.source": None, "gates.max_drop": 3.0})
     assert (recipe.convert.io, recipe.data.source, recipe.gates.max_drop) == ("uint8", "digits", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "do"),
+    [
+        ({"train.epoch": 3}, "unknown key 'epoch' in [train]", "did you mean 'epochs'?"),
+        ({"trian.epochs": 3}, "unknown key 'trian'", "did you mean 'train'?"),
+        ({"train.epochs": "3"}, "train.epochs must be a whole number", "such as 16"),
+        ({"convert.quantize": "int8"}, "convert.quantize must be a list", 'quantize = ["int8"]'),
+        ({"convert.quantize": ("int9",)}, "unknown quantisation 'int9'", "did you mean 'int8'?"),
+        ({"epochs": 3}, "'epochs' cannot be changed", '"table.key", such as "train.epochs", or "optimize"'),
+        (
+            {"optimize.prune": 0.5},
+            "'optimize.prune' cannot be changed",
+            '"table.key", such as "train.epochs", or "optimize"',
+        ),
+        ({"optimize": 3}, "optimize must be a list", "one [[optimize]] table, in double brackets, for each"),
+    ],
+)
+def test_changes_are_as_strict_as_a_recipe(changes, message, do):
+    with pytest.raises(UsageError) as caught:
+        recipe_for("mobilenet", changes)
+    assert (caught.value.what, caught.value.do) == (message, do)
+
+
+def test_data_may_be_given_as_a_path():
+    for model in ("mobilenet", "my.h5"):
+        assert recipe_for(model, {"data.source": Path("photos")}).data.source == "photos"
+
+
+def test_steps_may_be_given_as_tables():
+    typed = recipe_for("mobilenet", {"optimize": "prune=0.7,qat"})
+    assert recipe_for("mobilenet", {"optimize": [{"step": "prune", "sparsity": 0.7}, {"step": "qat"}]}) == typed
 
 
 def test_an_anomaly_detector_is_neither_baked_nor_optimised(tmp_path):
