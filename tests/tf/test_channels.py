@@ -661,6 +661,14 @@ def test_other_applications_of_keras(name):
     assert_halved(model)
 
 
+def test_the_layers_in_which_applications_of_keras_preprocess():
+    """The zoo's have none: MobileNetV3 and EfficientNet begin with these."""
+    x = L.Rescaling(1 / 255, offset=-0.5)(image_ := image())
+    x = L.Rescaling([1.0, 2.0, 3.0])(L.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(x))
+    _, smaller = assert_cut(tf_keras.Model(image_, head(conv(x, 16, "a"))))
+    assert filters(smaller) == {"a": 8, "head": 4}
+
+
 def assert_halved(model):
     graph, smaller = assert_cut(model)
     assert len(graph.spared) == 1  # the layer that makes the answer
