@@ -83,7 +83,7 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         pack = write_pack(Path(work) / "test.npz", dataset.test.raw, dataset.test.y, anomaly=dataset.anomaly)
         listen(Event("score", f"{len(dataset.test)} samples"))
-        score = local.score(_job(path, pack, fed, target), deadline_s=target.deadline_s)
+        score = local.score_of(facts, _job(path, pack, fed, target), deadline_s=target.deadline_s)
     return Evaluation(score, preprocess, why, pool.classes, tuple(dict.fromkeys([*notes, *dataset.notes, *pool.notes])))
 
 
@@ -131,7 +131,7 @@ def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Targ
         def answer(preprocess: Preprocess) -> NDArray[np.float32]:
             outputs = Path(work) / "outputs.npy"
             job = replace(_job(path, pack, preprocess, target), outputs=str(outputs))
-            local.score(job, deadline_s=target.deadline_s)
+            local.score_of(facts, job, deadline_s=target.deadline_s)
             answers: NDArray[np.float32] = np.load(outputs)
             return answers
 

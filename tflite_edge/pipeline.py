@@ -72,10 +72,9 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
 def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preprocess, recipe: Recipe) -> Variant:
     """Read the bytes back, run them on the target's runtime, and hold both against what was asked."""
     facts = flatbuffer.inspect(made)
-    flatbuffer.refuse_sparse(facts, recipe.target.runtime)
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
     job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(packs.test), preprocess=fed)
-    score = local.score(replace(job, workers=cores()), deadline_s=recipe.target.deadline_s)
+    score = local.score_of(facts, replace(job, workers=cores()), deadline_s=recipe.target.deadline_s)
     bench = local.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
     findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
     if conversion.original:  # made to compare with: nothing is promised of it

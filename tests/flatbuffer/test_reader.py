@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.flatbuffer import tiny
+from tests.flatbuffer.harm import mutations, survives, with_another_byte
 from tflite_edge.flatbuffer import facts, reader, schema
 from tflite_edge.flatbuffer.graph import graphs
 from tflite_edge.records.errors import ModelError
 
 VALID = tiny.int8_with_float_island()
-SLOW_S = 20.0  # milliseconds as a rule; a parser that hangs is what this looks for
-
-
-def survives(data: bytes) -> None:
-    """Inspect: facts or a ModelError, soon."""
-    start = time.monotonic()
-    try:
-        facts.inspect(data)
-    except ModelError as error:
-        assert all((error.what, error.evidence, error.do))  # noqa: PT017 - most inputs may be either
-    assert time.monotonic() - start < SLOW_S
 
 
 def test_tables_of_names_are_the_official_ones():
@@ -179,21 +168,12 @@ def test_any_truncation(size):
     survives(VALID[:size])
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(8, len(VALID) - 4), st.sampled_from("BI"), st.integers(0, 2**32 - 1)),
-        max_size=6,
-    )
-)
+@given(mutations(VALID))
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_mutation(changes):
-    data = bytearray(VALID)
-    for at, width, value in changes:
-        struct.pack_into(f"<{width}", data, at, value if width == "I" else value % 256)
-    survives(bytes(data))
+def test_any_mutation(data):
+    survives(data)
 
 
 def test_every_single_byte_matters_or_not_but_never_crashes():
-    for at in range(4, len(VALID)):
-        for value in (0x00, 0x7F, 0x80, 0xFF):
-            survives(VALID[:at] + bytes([value]) + VALID[at + 1 :])
+    for data in with_another_byte(VALID):
+        survives(data)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.flatbuffer import tiny
-from tests.flatbuffer.test_reader import SLOW_S, survives
+from tests.flatbuffer.harm import SLOW_S, mutations, survives, with_another_byte
 from tests.flatbuffer.tiny import dense_level, index, sparse_level, sparsity
 from tflite_edge.flatbuffer import facts, reader, sparse
 from tflite_edge.flatbuffer.graph import graphs
@@ -157,24 +157,15 @@ def test_many_tensors_that_share_one_long_index_are_bounded():
         _ = [sparse.read(file, table, (1, long), "tensor 1") for _ in range(budget)]
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(8, len(VALID) - 4), st.sampled_from("BI"), st.integers(0, 2**32 - 1)),
-        max_size=6,
-    )
-)
+@given(mutations(VALID))
 @settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_mutation(changes):
-    data = bytearray(VALID)
-    for at, width, value in changes:
-        struct.pack_into(f"<{width}", data, at, value if width == "I" else value % 256)
-    survives(bytes(data))
+def test_any_mutation(data):
+    survives(data)
 
 
 def test_every_single_byte_matters_or_not_but_never_crashes():
-    for at in range(4, len(VALID)):
-        for value in (0x00, 0x01, 0x7F, 0x80, 0xFF):
-            survives(VALID[:at] + bytes([value]) + VALID[at + 1 :])
+    for data in with_another_byte(VALID):
+        survives(data)
 
 
 def test_the_numbers_of_the_format_are_the_official_ones():

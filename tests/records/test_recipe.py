@@ -1,6 +1,10 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from tflite_edge.records.errors import RecipeError, UsageError
+from tflite_edge.records.plain import to_plain
 from tflite_edge.records.recipe import NAMED_DATA, Convert, read_recipe, recipe_for
 
 
@@ -13,12 +17,39 @@ def test_paths_in_a_recipe_are_relative_to_it(tmp_path):
     assert recipe.name == "my"
 
 
-def test_a_teacher_in_a_recipe_is_beside_it_and_one_of_the_zoo_is_nowhere(tmp_path):
+@pytest.mark.parametrize(
+    ("teacher", "found"),
+    [
+        ("t.h5", "{}/t.h5"),
+        ("saved", "{}/saved"),
+        ("resnet8", "resnet8"),  # of the zoo, although a folder of that name is there
+        ("./resnet8", "{}/resnet8"),
+        ("resnet9", "resnet9"),  # is nowhere: to be refused as a misspelt name
+    ],
+)
+def test_a_teacher_in_a_recipe_is_beside_it_and_one_of_the_zoo_is_nowhere(tmp_path, teacher, found):
     (tmp_path / "saved").mkdir()
-    for teacher, found in (("t.h5", tmp_path / "t.h5"), ("saved", tmp_path / "saved"), ("resnet8", "resnet8")):
-        text = f'[model]\nname = "mobilenet"\n[[optimize]]\nstep = "distill"\nteacher = "{teacher}"\n'
-        (tmp_path / "r.toml").write_text(text)
-        assert read_recipe(str(tmp_path / "r.toml")).steps[0].teacher == str(found)
+    (tmp_path / "resnet8").mkdir()
+    text = f'[model]\nname = "mobilenet"\n[[optimize]]\nstep = "distill"\nteacher = "{teacher}"\n'
+    (tmp_path / "r.toml").write_text(text)
+    assert read_recipe(str(tmp_path / "r.toml")).steps[0].teacher == found.format(tmp_path)
+
+
+def test_a_typed_teacher_is_in_the_manifest_as_a_path_from_there(tmp_path, monkeypatch):
+    """A SavedModel folder without a suffix: only that it is there tells that it is a path."""
+    from tflite_edge.artifact import _portable
+
+    (tmp_path / "work" / "saved").mkdir(parents=True)
+    (tmp_path / "work" / "resnet8").mkdir()
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    for teacher, found in (("saved", str(tmp_path / "work" / "saved")), ("resnet8", "resnet8")):
+        typed = recipe_for("mobilenet", {"optimize": f"distill={teacher}"})
+        manifest = tmp_path / "out" / "manifest.json"
+        manifest.write_text(json.dumps({"recipe": to_plain(_portable(typed, tmp_path / "out"))}))
+        monkeypatch.chdir("/")
+        assert read_recipe(str(manifest)).steps[0].teacher == found
+        monkeypatch.chdir(tmp_path / "work")
 
 
 def test_data_without_a_slash_are_beside_the_recipe_too(tmp_path, monkeypatch):
@@ -64,13 +95,47 @@ def test_changes_are_laid_over_the_recipe():
     assert (recipe.convert.io, recipe.data.source, recipe.gates.max_drop) == ("uint8", "digits", 3.0)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message", "do"),
+    [
+        ({"train.epoch": 3}, "unknown key 'epoch' in [train]", "did you mean 'epochs'?"),
+        ({"trian.epochs": 3}, "unknown key 'trian'", "did you mean 'train'?"),
+        ({"train.epochs": "3"}, "train.epochs must be a whole number", "such as 16"),
+        ({"convert.quantize": "int8"}, "convert.quantize must be a list", 'quantize = ["int8"]'),
+        ({"convert.quantize": ("int9",)}, "unknown quantisation 'int9'", "did you mean 'int8'?"),
+        ({"epochs": 3}, "'epochs' cannot be changed", '"table.key", such as "train.epochs", or "optimize"'),
+        (
+            {"optimize.prune": 0.5},
+            "'optimize.prune' cannot be changed",
+            '"table.key", such as "train.epochs", or "optimize"',
+        ),
+        ({"optimize": 3}, "optimize must be a list", "one [[optimize]] table, in double brackets, for each"),
+    ],
+)
+def test_changes_are_as_strict_as_a_recipe(changes, message, do):
+    with pytest.raises(UsageError) as caught:
+        recipe_for("mobilenet", changes)
+    assert (caught.value.what, caught.value.do) == (message, do)
+
+
+def test_data_may_be_given_as_a_path():
+    for model in ("mobilenet", "my.h5"):
+        assert recipe_for(model, {"data.source": Path("photos")}).data.source == "photos"
+
+
+def test_steps_may_be_given_as_tables():
+    typed = recipe_for("mobilenet", {"optimize": "prune=0.7,qat"})
+    assert recipe_for("mobilenet", {"optimize": [{"step": "prune", "sparsity": 0.7}, {"step": "qat"}]}) == typed
+
+
 def test_an_anomaly_detector_is_neither_baked_nor_optimised(tmp_path):
     with pytest.raises(UsageError, match="bake and task anomaly do not go together"):
         recipe_for("autoencoder", {"data.task": "anomaly", "convert.bake": True})
     path = tmp_path / "r.toml"
     path.write_text('[model]\nname = "autoencoder"\n[data]\ntask = "anomaly"\n[[optimize]]\nstep = "prune"\n')
-    with pytest.raises(RecipeError, match="steps and task anomaly do not go together"):
+    with pytest.raises(RecipeError, match="steps and task anomaly do not go together") as refused:
         read_recipe(str(path))
+    assert "--optimize none" in refused.value.do
     with pytest.raises(UsageError, match="unknown task") as caught:
         recipe_for("autoencoder", {"data.task": "anomalie"})
     assert caught.value.do == "did you mean 'anomaly'?"
@@ -92,8 +157,9 @@ def test_qat_without_an_int8_file_is_refused(modes, tmp_path):
         recipe_for("mobilenet", {"convert.quantize": modes, "optimize": "prune,qat"})
     path = tmp_path / "r.toml"
     path.write_text('[model]\nname = "mobilenet"\n[[optimize]]\nstep = "qat"\n[convert]\nquantize = ["float32"]\n')
-    with pytest.raises(RecipeError, match="no int8 file"):
+    with pytest.raises(RecipeError, match="no int8 file") as caught:
         read_recipe(str(path))
+    assert caught.value.do == "add int8 to quantize, or --optimize none"
 
 
 @pytest.mark.parametrize("line", ["max_drop = nan", "min_agreement = nan"])

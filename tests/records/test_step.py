@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tflite_edge.records.errors import RecipeError
-from tflite_edge.records.step import parse_steps, steps_of
+from tflite_edge.records.plain import to_plain
+from tflite_edge.records.step import Prune, parse_steps, steps_of
 
 MODELS = Path(__file__).parents[2] / "models"
 MOBILENET = str(MODELS / "mobilenet.toml")
@@ -64,6 +65,7 @@ def test_what_is_typed_is_refused_with_the_reason_and_the_fix(text, message):
         ({"step": "prune", "pattern": "4:2"}, "keeps nothing or prunes nothing"),
         ({"step": "prune", "pattern": "a:b"}, "unknown pattern"),
         ({"step": "prune", "pattern": "2:4", "sparsity": 0.7}, "contradict each other"),
+        ({"step": "prune", "pattern": "1:4", "sparsity": 0.5}, "contradict each other"),
         ({"step": "channels", "fraction": float("nan")}, "needs one goal"),
         ({"step": "channels", "fraction": 0.5, "macs": 100}, "needs one goal"),
         ({"step": "channels", "fraction": 0.5, "rounds": 0}, "rounds must be at least 1"),
@@ -76,6 +78,17 @@ def test_a_table_is_refused_with_the_reason_and_the_fix(table, message):
         steps_of([table])
     assert message in str(caught.value)
     assert caught.value.do
+
+
+def test_the_sparsity_that_is_not_given_is_half_or_what_the_pattern_says():
+    sparsities = {"unstructured": 0.5, "1x4": 0.5, "2:4": 0.5, "1:4": 0.25}
+    for pattern, sparsity in sparsities.items():
+        assert to_plain(Prune(pattern=pattern))["sparsity"] == sparsity
+        assert Prune(pattern=pattern) == Prune(sparsity=sparsity, pattern=pattern)
+    assert to_plain(Prune()) == {  # in the key of every pruned model in the cache
+        "epochs": None, "learning_rate": None, "layers": [],
+        "sparsity": 0.5, "pattern": "unstructured", "schedule": "polynomial", "ends": False,
+    }  # fmt: skip
 
 
 def test_what_is_typed_may_have_blanks_and_short_numbers():

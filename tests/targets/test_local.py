@@ -4,11 +4,14 @@ import importlib.util
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests.flatbuffer import tiny as bytes_
 from tests.harness import tiny
+from tflite_edge.flatbuffer import inspect
 from tflite_edge.records.errors import DataError, MissingError, ModelError, TargetError
 from tflite_edge.records.job import BenchResult, Job
 from tflite_edge.records.preprocess import Preprocess
@@ -156,3 +159,30 @@ def test_a_damaged_model_kills_the_child_and_not_us(models):
 def test_a_python_that_is_not_there(models):
     with pytest.raises(MissingError, match="cannot start /no/such/python"):
         local.bench(job(models, "dense"), python="/no/such/python")
+
+
+@pytest.mark.parametrize(
+    ("direct", "ran", "message"),
+    [
+        (True, "tflite-runtime", "do not run on tflite-runtime"),
+        (True, "ai-edge-litert", None),
+        (False, "tflite-runtime", None),
+        (False, ModelError("ai-edge-litert 2.3.0 refuses m.tflite"), "do not run on ai-edge-litert"),
+        (False, ModelError("tflite-runtime 2.14.0 cannot load m.tflite"), "tflite-runtime 2.14.0 cannot load"),
+        (True, TargetError("m.tflite ended the harness"), "ended the harness"),
+    ],
+)
+def test_a_sparse_file_is_judged_by_the_runtime_that_auto_came_to(direct, ran, message, monkeypatch):
+    def score(job, deadline_s):
+        if isinstance(ran, Exception):
+            raise ran
+        return SimpleNamespace(runtime=SimpleNamespace(name=ran))
+
+    monkeypatch.setattr(local, "score", score)
+    facts = inspect(bytes_.pack(bytes_.sparse_model("INT8", direct=direct)))
+    asked = Job("score", "m.tflite", pack="p.npz")
+    if message is None:
+        assert local.score_of(facts, asked).runtime.name == ran
+    else:
+        with pytest.raises((ModelError, TargetError), match=message):
+            local.score_of(facts, asked)

@@ -8,7 +8,7 @@ from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import DataSource, Training
 from tflite_edge.tf.data.dataset import split
 from tflite_edge.tf.data.sources import Pool
-from tflite_edge.tf.fit import Teacher, _weights, fit, gives_probabilities, steps_per_epoch
+from tflite_edge.tf.fit import HELD_OUT, Teacher, _weights, fit, gives_probabilities, steps_per_epoch
 
 pytestmark = pytest.mark.slow
 TRAINING = Training(epochs=6, learning_rate=0.02, batch=16, augment=0.0)
@@ -107,9 +107,26 @@ def test_rare_classes_weigh_as_much_as_common_ones():
 def test_early_stopping_goes_back_to_the_best():
     from dataclasses import replace
 
-    heard = []
-    fit(network(), dataset(), replace(TRAINING, epochs=60, patience=2, learning_rate=0.1), heard.append)
-    assert 2 < len(heard) < 60
+    data, model, epochs = dataset(), network(), []
+
+    def remember(event):
+        if event.done:
+            epochs.append(model.get_weights())
+
+    fit(model, data, replace(TRAINING, epochs=60, patience=2, learning_rate=0.1), remember)
+    final = model.get_weights()
+    losses = [held_out_loss(model, data, weights) for weights in epochs]
+    best = int(np.argmin(losses))
+    assert 2 < len(epochs) == best + 1 + 2 < 60
+    assert all(np.array_equal(a, b) for a, b in zip(final, epochs[best], strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(final, epochs[best + 1], strict=True))
+
+
+def held_out_loss(model, data, weights):
+    """Cross-entropy of the training samples that early stopping watches."""
+    model.set_weights(weights)
+    x, y = data.train.x[::HELD_OUT], data.train.y[::HELD_OUT]
+    return -np.log(np.asarray(model(x))[np.arange(len(y)), y]).mean()
 
 
 def test_a_killed_fit_goes_on_where_it_was(tmp_path):

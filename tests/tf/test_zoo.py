@@ -13,6 +13,7 @@ from tflite_edge.records.errors import MissingError, RecipeError
 from tflite_edge.records.job import RUNTIMES, Job
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.recipe import ModelSource, recipe_for
+from tflite_edge.records.step import NAMED_MODELS
 from tflite_edge.targets import local
 from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze
@@ -177,7 +178,7 @@ def test_a_zoo_model_takes_the_colours_of_its_data_and_the_manifest_says_which(t
     colours = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
     np.savez(tmp_path / "colours.npz", x=colours, y=np.arange(60) % 3)
     np.savez(tmp_path / "grey.npz", x=colours[..., 0], y=np.arange(60) % 3)
-    given = {"convert.quantize": ("float32",), "model.weights": "random", "gates.max_drop": 100.0}
+    given = {"convert.quantize": ("float32",), "optimize": "none", "model.weights": "random", "gates.max_drop": 100.0}
     for data, named, shape in (
         ("colours", None, (32, 32, 3)),
         ("grey", None, (32, 32, 1)),
@@ -241,6 +242,10 @@ class Untrained:
 
     def __call__(self, model, epochs, learning_rate, callbacks=()):
         pass
+
+
+def test_the_names_that_are_no_paths_are_those_of_the_zoo():
+    assert tuple(zoo.ZOO) == NAMED_MODELS
 
 
 def test_unknown_models_and_impossible_sizes_are_refused():

@@ -9,7 +9,6 @@ from tflite_edge.flatbuffer.facts import Facts, TensorFact
 from tflite_edge.flatbuffer.scheme import QUANTIZED_TYPES
 from tflite_edge.records.conversion import SPARSE_INT8_DENSE, STATIC, Conversion
 from tflite_edge.records.errors import ModelError
-from tflite_edge.records.job import RUNTIMES
 from tflite_edge.records.verdict import Finding
 
 # The converter's dynamic-range mode leaves smaller constants in float
@@ -52,11 +51,7 @@ def check(facts: Facts, conversion: Conversion) -> list[Finding]:
 
 
 def refuse_sparse(facts: Facts, runtime: str) -> None:
-    """Raises ModelError for a sparse file that `runtime` is known to refuse, or to run wrongly.
-
-    runtime: one of RUNTIMES, or "auto", which prefers the first of them.
-    """
-    runtime = RUNTIMES[0] if runtime == "auto" else runtime
+    """Raises ModelError for a sparse file that `runtime`, one of RUNTIMES, is known to refuse, or to run wrongly."""
     for how, operators in (("unfolded", facts.sparse.unfolded), ("direct", facts.sparse.direct)):
         evidence = SPARSE_INT8_DENSE.get((runtime, how))
         if evidence and "FULLY_CONNECTED" in operators and facts.scheme.endswith("wi8ai8"):

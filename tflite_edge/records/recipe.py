@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from tflite_edge.records.conversion import SCHEMES, Conversion
 from tflite_edge.records.errors import RecipeError, UsageError
 from tflite_edge.records.job import RUNTIMES
-from tflite_edge.records.plain import from_plain, nearest
+from tflite_edge.records.plain import from_plain, nearest, to_plain
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.step import Step, parse_steps, steps_of, with_teachers
 from tflite_edge.records.verdict import Gates
@@ -222,13 +222,13 @@ class Recipe:
             raise RecipeError(
                 "qat trains for int8, and no int8 file is asked for",
                 evidence=f"quantize: {', '.join(self.convert.quantize)}; these are made of the model before qat",
-                do="add int8 to quantize, or leave qat out",
+                do="add int8 to quantize, or --optimize none",
             )
         if self.steps and self.data.task == "anomaly":
             raise RecipeError(
                 "optimisation steps and task anomaly do not go together",
                 evidence="what a step costs is measured in accuracy, and a model that rebuilds its input has none",
-                do="remove the [[optimize]] tables; int8 and float16 make it smaller as it is",
+                do="--optimize none, or no [[optimize]] tables; int8 and float16 make it smaller as it is",
             )
 
     @property
@@ -283,27 +283,36 @@ def _parse(path: str, text: bytes) -> Dict[str, Any]:
 def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
     """The recipe behind `source`: a recipe (.toml), a manifest (.json), a model file or a zoo name.
 
-    changes: {"table.key": value} laid over it; None values are skipped. Raises RecipeError.
+    changes: {"table.key": value} laid over it, "optimize" as it is typed or as tables; None values are skipped.
+    Raises RecipeError for what is written in the recipe, UsageError for the changes.
     """
+    given = {path: _text(value) for path, value in (changes or {}).items() if value is not None}
     if source.endswith((".toml", ".json")):
         recipe = read_recipe(source)
     elif os.path.exists(source) or os.path.splitext(source)[1] or os.sep in source:
-        recipe = Recipe(ModelSource(file=source), DataSource((changes or {}).get("data.source") or ""))
+        recipe = Recipe(ModelSource(file=source), DataSource(given.get("data.source", "")))
     else:
         recipe = Recipe(ModelSource(name=source))
-    tables: Dict[str, Dict[str, Any]] = {}
-    for path, value in (changes or {}).items():
-        if value is not None and path != "optimize":
-            table, key = path.split(".")
-            tables.setdefault(table, {})[key] = value
-    steps = (changes or {}).get("optimize")
     try:  # all at once: what is typed is judged as a whole, in whatever order
-        new: Dict[str, Any] = {table: replace(getattr(recipe, table), **keys) for table, keys in tables.items()}
-        if steps is not None:
-            new["optimize"] = parse_steps(steps)
-        recipe = replace(recipe, **new)
+        recipe = from_plain(Recipe, _changed(to_plain(recipe), given))
     except RecipeError as error:  # what was typed, not what was written in the recipe
         raise UsageError(error.what, evidence=error.evidence, do=error.do) from error
-    if (changes or {}).get("convert.io") and "int8" not in recipe.convert.quantize:
+    if given.get("convert.io") and "int8" not in recipe.convert.quantize:
         raise UsageError("--io is the input and output type of the int8 model, and none is asked for")
     return recipe
+
+
+def _changed(values: Dict[str, Any], changes: Dict[str, Any]) -> Dict[str, Any]:
+    for path, value in changes.items():
+        table, _, key = path.partition(".")
+        if path == "optimize":
+            values[path] = parse_steps(value) if isinstance(value, str) else value
+        elif key and isinstance(values.setdefault(table, {}), dict):
+            values[table][key] = value
+        else:
+            raise RecipeError(f"{path!r} cannot be changed", do='"table.key", such as "train.epochs", or "optimize"')
+    return values
+
+
+def _text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -21,7 +21,13 @@ from tflite_edge.records.plain import from_plain, nearest
 
 CENTROIDS = ("linear", "density", "random", "kmeans++")  # how cluster centroids start
 SCHEDULES = ("polynomial", "constant")
+DEFAULT_SPARSITY = 0.5
 IMPORTANCES = ("l1", "l2", "batch-norm")
+# Names that are never paths: the keys of tf/models/zoo.py, which nothing here may import.
+NAMED_MODELS = (
+    "mobilenet", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_sparse", "squeezenet",
+    "efficientnet_lite0", "efficientnet_b0", "resnet8", "resnet50", "nasnet_mobile", "ds_cnn", "autoencoder",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class _OnLayers(_Step):
 
 @dataclass(frozen=True)
 class Prune(_OnLayers):
-    """Weights of least magnitude become zero. sparsity: share of zeros in each pruned kernel; M:N has its own.
+    """Weights of least magnitude become zero. sparsity: share of zeros in each pruned kernel; by default 0.5, or M/N.
 
     pattern: "unstructured", or "M:N", M zeros in every N weights along the input channels, such as "2:4",
     or "HxW", blocks of a Dense kernel. ends: also the first and the last layer, which are spared because
@@ -60,27 +66,31 @@ class Prune(_OnLayers):
     """
 
     name: ClassVar[str] = "prune"
-    sparsity: float = 0.5
+    sparsity: Optional[float] = None
     pattern: str = "unstructured"
     schedule: str = "polynomial"
     ends: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.sparsity < 1:
-            raise RecipeError(
-                f"sparsity must be in (0, 1), not {self.sparsity:g}", do="0.5 is where most models lose nothing"
-            )
-        if self.schedule not in SCHEDULES:
-            raise RecipeError(f"unknown schedule {self.schedule!r}", do=nearest(self.schedule, SCHEDULES))
+        share = DEFAULT_SPARSITY
         if self.pattern != "unstructured":
             m, n = self.numbers()
-            if ":" in self.pattern and self.sparsity not in (Prune.sparsity, m / n):
-                raise RecipeError(
-                    f"pattern {self.pattern} and sparsity {self.sparsity:g} contradict each other",
-                    evidence=f"{m} of every {n} weights are {m / n:.0%}",
-                    do="leave sparsity out",
-                )
+            if ":" in self.pattern:
+                share = m / n
+                if self.sparsity not in (None, share):
+                    raise RecipeError(
+                        f"pattern {self.pattern} and sparsity {self.sparsity:g} contradict each other",
+                        evidence=f"{m} of every {n} weights are {share:.0%}",
+                        do="leave sparsity out",
+                    )
+        if self.sparsity is not None:
+            share = self.sparsity
+        if not 0 < share < 1:
+            raise RecipeError(f"sparsity must be in (0, 1), not {share:g}", do="0.5 is where most models lose nothing")
+        if self.schedule not in SCHEDULES:
+            raise RecipeError(f"unknown schedule {self.schedule!r}", do=nearest(self.schedule, SCHEDULES))
+        object.__setattr__(self, "sparsity", share)
 
     def numbers(self) -> Tuple[int, int]:
         """(M, N) of "M:N" or (H, W) of "HxW"."""
@@ -221,13 +231,17 @@ def _step(number: int, table: Dict[str, Any]) -> Step:
 
 
 def with_teachers(tables: Sequence[Dict[str, Any]], moved: Callable[[str], str]) -> Tuple[Dict[str, Any], ...]:
-    """The [[optimize]] tables with every teacher's path `moved`; names of the zoo stay.
+    """The [[optimize]] tables with every teacher's path `moved`; names of the zoo stay, whatever lies beside them.
 
-    A path has a suffix or a slash, or it is there.
+    A path has a suffix or a slash, or it is there; anything else is a name of the zoo, misspelt.
     """
 
     def place(teacher: str) -> str:
-        is_path = os.path.splitext(teacher)[1] or os.sep in teacher or os.path.exists(moved(teacher))
+        if teacher in NAMED_MODELS:
+            return teacher
+        is_path = (
+            os.path.splitext(teacher)[1] or os.sep in teacher or any(map(os.path.exists, (teacher, moved(teacher))))
+        )
         return moved(teacher) if is_path else teacher
 
     return tuple({**table, "teacher": place(table["teacher"])} if "teacher" in table else table for table in tables)

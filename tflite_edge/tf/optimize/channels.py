@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 
 from tflite_edge.records.errors import ModelError, RecipeError
 from tflite_edge.records.step import Channels
-from tflite_edge.tf.optimize.choose import refuse_untrainable
+from tflite_edge.tf.optimize.choose import matches, refuse_untrainable
 from tflite_edge.tf.optimize.cost import COSTS
 from tflite_edge.tf.optimize.groups import Graph, Group, find
 from tflite_edge.tf.optimize.rebuild import rebuild, same_config, same_weights
@@ -203,8 +202,7 @@ def _chosen(graph: Graph, step: Channels) -> list[Group]:
     """The groups that the step may cut: all layers that make a group's channels must be meant."""
 
     def meant(name: str) -> bool:
-        kind = type(graph.model.get_layer(name)).__name__
-        return not step.layers or any(fnmatchcase(word, pattern) for word in (name, kind) for pattern in step.layers)
+        return not step.layers or matches(graph.model.get_layer(name), step.layers)
 
     groups = [group for group in graph.groups if all(meant(name) for name in group.sources)]
     if groups:

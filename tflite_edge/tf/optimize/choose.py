@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from tflite_edge.records.errors import ModelError, RecipeError
@@ -50,7 +50,7 @@ def choose(model: Any, step: Any, unfit: Callable[[Any], str]) -> Choice:
     known = [layer for layer in model.layers if type(layer).__name__ in KERNELS]
     ends = set() if step.ends or not known else {known[0].name, known[-1].name}
     for pattern in step.layers:
-        if not any(_matches(layer, pattern) for layer in model.layers):
+        if not any(matches(layer, [pattern]) for layer in model.layers):
             raise RecipeError(
                 f"no layer matches {pattern!r} in {step.name}", evidence=_listed(known), do="a layer's name or type"
             )
@@ -59,7 +59,7 @@ def choose(model: Any, step: Any, unfit: Callable[[Any], str]) -> Choice:
         why = _why_not(layer, step, ends) or (unfit(layer) if layer in known else "")
         if layer in known and not why:
             names.append(layer.name)
-        elif layer in known or (step.layers and any(_matches(layer, pattern) for pattern in step.layers)):
+        elif layer in known or matches(layer, step.layers):
             spared.append((layer.name, why))
             if why == ENDS and not unfit(layer):
                 spared_ends.append(layer.name)
@@ -81,7 +81,7 @@ def _way_out(spared: list[tuple[str, str]], step: Any) -> str:
 def _why_not(layer: Any, step: Any, ends: set[str]) -> str:
     if type(layer).__name__ not in KERNELS:
         return f"{type(layer).__name__} cannot be {step.name}d"
-    if step.layers and not any(_matches(layer, pattern) for pattern in step.layers):
+    if step.layers and not matches(layer, step.layers):
         return "not asked for"
     if not layer.trainable_weights:
         return FROZEN
@@ -90,8 +90,9 @@ def _why_not(layer: Any, step: Any, ends: set[str]) -> str:
     return ""
 
 
-def _matches(layer: Any, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(layer.name, pattern) or fnmatch.fnmatchcase(type(layer).__name__, pattern)
+def matches(layer: Any, patterns: Sequence[str]) -> bool:
+    """Whether the layer's name or type is meant by one of the shell patterns."""
+    return any(fnmatchcase(word, pattern) for word in (layer.name, type(layer).__name__) for pattern in patterns)
 
 
 def _listed(layers: list[Any]) -> str:
