@@ -7,14 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from benchmarks.process import HERE
 from benchmarks.row import Row
 from tflite_edge.artifact import host, versions, write
-from tflite_edge.cli.sink import Table
+from tflite_edge.cli.sink import Table, rich_table
 
 PATH = HERE / "RESULTS.md"
 WIDTH = 100
@@ -68,11 +66,6 @@ def table(results: Mapping[str, Sequence[Row]]) -> Table:
 
 def show(content: Table) -> None:
     """On the terminal, at most WIDTH columns wide."""
-    shown = RichTable(title=content.title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in content.columns:
-        shown.add_column(column.strip(), justify="left" if column.endswith(" ") else "right", overflow="fold")
-    for row in content.rows:
-        shown.add_row(*row)
     console = Console(highlight=False, markup=False)
     console.width = min(console.width, WIDTH) if sys.stdout.isatty() else WIDTH
-    console.print(shown)
+    console.print(rich_table(content))

@@ -62,7 +62,7 @@ class Sink:
             from rich.console import Console
 
             console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False)
-            console.print(_rich(_narrowed(part, console.width)))
+            console.print(rich_table(_narrowed(part, console.width)))
 
     @contextmanager
     def listening(self) -> Iterator[Callable[[Event], None]]:
@@ -137,7 +137,8 @@ def _narrowed(table: Table, width: int) -> Table:
     return table
 
 
-def _rich(table: Table) -> Any:
+def rich_table(table: Table) -> Any:
+    """As rich draws it."""
     from rich import box
     from rich.table import Table as RichTable
 
