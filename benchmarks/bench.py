@@ -11,7 +11,7 @@ from benchmarks.fixture import zoo_files
 from benchmarks.process import alternate, script
 from benchmarks.row import Row, ratio
 from tflite_edge.records.job import BenchResult, Job
-from tflite_edge.targets import local
+from tflite_edge.targets.local import Local
 
 MOST, MOST_MB = 1.02, 10.0
 # A shared machine moves the median of one process by some 5 %: the ratio to 2 % needs several of them.
@@ -30,7 +30,7 @@ def _compare(mode: str, model: Path, pairs: int) -> list[Row]:
         return dict(json.loads(script("bare/latency", model, str(runs)).stdout))
 
     job = Job("bench", str(model), runs=RUNS, min_seconds=0.0)
-    harness, bare, once = alternate(pairs, lambda: local.bench(job), lambda: loop(RUNS), lambda: loop(0))
+    harness, bare, once = alternate(pairs, lambda: Local().bench(job), lambda: loop(RUNS), lambda: loop(0))
     _same_runtime(harness[0], bare[0])
     return [_time(mode, harness, bare), _memory(harness, once)]
 

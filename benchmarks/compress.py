@@ -29,7 +29,7 @@ from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import DataSource, ModelSource, Recipe, Target, Training, Tuning
 from tflite_edge.records.step import parse_steps
 from tflite_edge.records.verdict import Gates, drop_of
-from tflite_edge.targets import local
+from tflite_edge.targets.local import Local
 
 RUNTIME = "ai-edge-litert"
 PLAIN = "PTQ int8"
@@ -152,7 +152,7 @@ def measure(study: Study, listen: Callable[[str], None]) -> dict[str, Made]:
     for name, steps in variants(str(baseline / "model.h5")).items():
         listen(name)
         out = home / "".join(c if c.isalnum() else "-" for c in name)
-        asked = replace(study.recipe, optimize=tuple(steps), gates=ANYTHING, target=Target(RUNTIME))
+        asked = replace(study.recipe, optimize=tuple(steps), gates=ANYTHING, target=Target(runtime=RUNTIME))
         asked = replace(asked, convert=replace(asked.convert, quantize=("int8",) if steps else ("float32", "int8")))
         path = _write(out.with_suffix(".json"), asked)
         models = json.loads(run(ENTRY_POINT, "convert", path, "-o", out, "--format", "json").stdout)["models"]
@@ -184,7 +184,7 @@ def _guide(study: Study, baseline: Path) -> Made:
     file = cached("benchmark", guide_key(study, arguments), make) / "guide.tflite"
     preprocess = from_plain(Preprocess, json.loads((baseline / "preprocess.json").read_text()))
     job = Job("score", str(file), RUNTIME, workers=cores(), pack=str(baseline / "test.npz"), preprocess=preprocess)
-    score = local.score(job)
+    score = Local().score(job)
     drop, drop_ci = drop_of(score)
     assert score.top1 is not None
     assert drop is not None
@@ -200,7 +200,7 @@ def guide_key(study: Study, arguments: Sequence[str]) -> str:
 def timed(found: Mapping[str, Made], rounds: int) -> dict[str, list[float]]:
     """Median seconds of each file in each round, 1 thread; the files take turns."""
     jobs = {name: Job("bench", str(made.file), RUNTIME, runs=100, min_seconds=0.2) for name, made in found.items()}
-    columns = alternate(rounds, *(lambda job=job: local.bench(job) for job in jobs.values()))
+    columns = alternate(rounds, *(lambda job=job: Local().bench(job) for job in jobs.values()))
     return {name: [result.median_s for result in column] for name, column in zip(jobs, columns, strict=True)}
 
 
@@ -209,7 +209,7 @@ def describe(study: Study, found: Mapping[str, Made], took: Mapping[str, list[fl
     rows = []
     for name, made in found.items():
         facts = inspect(made.file)
-        resident = local.bench(Job("bench", str(made.file), RUNTIME, runs=1)).resident_bytes
+        resident = Local().bench(Job("bench", str(made.file), RUNTIME, runs=1)).resident_bytes
         speeds = [ratio(took[other], took[name])[0] for other in ("float", PLAIN)]
         compression = facts.compression
         assert compression is not None

@@ -17,7 +17,7 @@ from tflite_edge.records.conversion import SCHEMES
 from tflite_edge.records.job import Job, ScoreResult
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import Preprocess
-from tflite_edge.targets import local
+from tflite_edge.targets.local import Local
 
 MOST = 0.5
 
@@ -59,7 +59,7 @@ def _pair(mode: str, source: Path, folders: dict[str, Path]) -> Row:
     def look(side: str) -> tuple[ScoreResult, Facts]:
         file = str(folders[side] / f"{mode}.tflite")
         job = Job("score", file, workers=2, pack=str(source / "test.npz"), preprocess=preprocess)
-        return local.score(job), inspect(file)
+        return Local().score(job), inspect(file)
 
     (ours, facts), (bare, plain_facts) = look("ours"), look("bare")
     same = "the same" if _learnt(facts) == _learnt(plain_facts) else "NOT the same"

@@ -16,7 +16,7 @@ from benchmarks.process import alternate, script
 from benchmarks.row import Row, ratio
 from tflite_edge.records.job import Job
 from tflite_edge.records.preprocess import NORMALIZATIONS, Preprocess
-from tflite_edge.targets import local
+from tflite_edge.targets.local import Local
 
 LEAST = 1.7
 WORKERS = 2
@@ -73,7 +73,7 @@ def _harness(model: Path, pack: Path, out: Path) -> Answered:
     preprocess = Preprocess(mean=mean, std=std)
     job = Job("score", str(model), workers=WORKERS, pack=str(pack), preprocess=preprocess, outputs=str(out))
     began = perf_counter()
-    result = local.score(job)
+    result = Local().score(job)
     whole = perf_counter() - began
     runtime = f"{result.runtime.name} {result.runtime.version}"
     return Answered(result.images_per_s, result.images / whole, np.load(out).argmax(axis=-1), runtime)

@@ -34,7 +34,7 @@ from tflite_edge.records.errors import (
 from tflite_edge.records.job import RUNTIMES, SCHEMA, BenchResult, Job, ScoreResult, cores
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import Preprocess
-from tflite_edge.targets import local
+from tflite_edge.targets.local import Local
 
 EPILOG = """examples:
   python3 scripts/pi_benchmark.py build/mobilenet
@@ -139,7 +139,7 @@ def measure(model: Path, options: argparse.Namespace) -> Row:
     row = Row(str(model), model.stat().st_size)
     job = Job("bench", str(model), options.runtime, options.threads, runs=options.runs)
     try:
-        row.bench = local.bench(job, deadline_s=options.deadline)
+        row.bench = Local().bench(job, deadline_s=options.deadline)
         if not row.bench.stable:
             row.notes.append(row.bench.stability)
         samples = model.parent / SAMPLES
@@ -152,7 +152,7 @@ def measure(model: Path, options: argparse.Namespace) -> Row:
             return row
         # One thread per interpreter: the workers already keep every core busy.
         job = replace(job, threads=1, workers=options.workers, pack=str(samples), preprocess=record)
-        row.score = local.score(job, deadline_s=options.deadline)
+        row.score = Local().score(job, deadline_s=options.deadline)
     except EdgeError as error:
         row.error = error
     return row

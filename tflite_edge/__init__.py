@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "convert": "tflite_edge.pipeline",
     "evaluate": "tflite_edge.evaluation",
-    "bench": "tflite_edge.targets.local",
+    "bench": "tflite_edge.targets",
     "inspect": "tflite_edge.flatbuffer",
     "recipe_for": "tflite_edge.records.recipe",
     "Recipe": "tflite_edge.records.recipe",

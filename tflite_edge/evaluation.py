@@ -20,7 +20,7 @@ from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import DataSource, Recipe, Target, read_recipe
-from tflite_edge.targets import local
+from tflite_edge.targets import open_machine
 
 if TYPE_CHECKING:
     from tflite_edge.flatbuffer.facts import Facts
@@ -58,7 +58,7 @@ def evaluate(
     from tflite_edge.tf.data.sources import open_source, refuse_other_classes
 
     path, target = Path(model), target or Target()
-    facts = flatbuffer.inspect(path)
+    machine, facts = open_machine(target.on), flatbuffer.inspect(path)
     made = _made(path, facts.file.sha256)
     source = data or (made.recipe.data.source if made else "digits")
     if made and task == "auto":
@@ -83,7 +83,7 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         pack = write_pack(Path(work) / "test.npz", dataset.test.raw, dataset.test.y, anomaly=dataset.anomaly)
         listen(Event("score", f"{len(dataset.test)} samples"))
-        score = local.score_of(facts, _job(path, pack, fed, target), deadline_s=target.deadline_s)
+        score = machine.score_of(facts, _job(path, pack, fed, target), deadline_s=target.deadline_s)
     return Evaluation(score, preprocess, why, pool.classes, tuple(dict.fromkeys([*notes, *dataset.notes, *pool.notes])))
 
 
@@ -131,7 +131,7 @@ def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Targ
         def answer(preprocess: Preprocess) -> NDArray[np.float32]:
             outputs = Path(work) / "outputs.npy"
             job = replace(_job(path, pack, preprocess, target), outputs=str(outputs))
-            local.score_of(facts, job, deadline_s=target.deadline_s)
+            open_machine(target.on).score_of(facts, job, deadline_s=target.deadline_s)
             answers: NDArray[np.float32] = np.load(outputs)
             return answers
 

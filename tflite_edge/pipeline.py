@@ -18,7 +18,7 @@ from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.verdict import FAILED, Finding, drop_of, judge, verdict_of
-from tflite_edge.targets import local
+from tflite_edge.targets import open_machine
 
 if TYPE_CHECKING:
     from tflite_edge.tf.source import Packs
@@ -35,6 +35,7 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     from tflite_edge.tf.source import open_untrained, refuse_unknown
 
     refuse_unknown(recipe)
+    open_machine(recipe.target.on)  # refused here, before anything is trained
     out = Path(out)
     artifact = Artifact(out, recipe, argv)
     with artifact.timed("load"):
@@ -74,8 +75,9 @@ def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preproce
     facts = flatbuffer.inspect(made)
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
     job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(packs.test), preprocess=fed)
-    score = local.score_of(facts, replace(job, workers=cores()), deadline_s=recipe.target.deadline_s)
-    bench = local.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
+    machine = open_machine(recipe.target.on)
+    score = machine.score_of(facts, replace(job, workers=cores()), deadline_s=recipe.target.deadline_s)
+    bench = machine.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
     findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
     if conversion.original:  # made to compare with: nothing is promised of it
         findings = []

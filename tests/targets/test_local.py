@@ -15,7 +15,7 @@ from tflite_edge.flatbuffer import inspect
 from tflite_edge.records.errors import DataError, MissingError, ModelError, TargetError
 from tflite_edge.records.job import BenchResult, Job
 from tflite_edge.records.preprocess import Preprocess
-from tflite_edge.targets import local
+from tflite_edge.targets.local import Local
 
 HALVES = Preprocess(mean=(0.0,), std=(255.0,))
 
@@ -40,7 +40,7 @@ def pack(tmp_path):
 
 @pytest.mark.parametrize("name", ["dense", "dense_int8", "relu", "add"])
 def test_bench(models, runtime, name):
-    result = local.bench(job(models, name, runtime=runtime))
+    result = Local().bench(job(models, name, runtime=runtime))
     assert isinstance(result, BenchResult)
     assert result.runtime.name == runtime
     assert result.runtime.why.endswith("asked for by name")
@@ -55,7 +55,7 @@ def test_bench(models, runtime, name):
 
 
 def test_tensors_are_told_as_the_file_has_them(models):
-    result = local.bench(job(models, "dense_int8"))
+    result = Local().bench(job(models, "dense_int8"))
     (tensor,) = result.inputs
     assert (tensor.name, tensor.dtype, tensor.shape) == ("t0", "int8", (1, 4))
     assert (tensor.scale, tensor.zero_point) == (tiny.INPUT_SCALE, tiny.INPUT_ZERO)
@@ -63,14 +63,14 @@ def test_tensors_are_told_as_the_file_has_them(models):
 
 
 def test_bench_on_the_packs_first_image(models, pack):
-    assert local.bench(job(models, "dense", pack=pack, preprocess=HALVES)).median_s > 0
+    assert Local().bench(job(models, "dense", pack=pack, preprocess=HALVES)).median_s > 0
     with pytest.raises(DataError, match="takes 2 inputs"):
-        local.bench(job(models, "add", pack=pack))
+        Local().bench(job(models, "add", pack=pack))
 
 
 def test_score_of_the_float_model(models, runtime, pack, tmp_path):
     where = tmp_path / "outputs.npy"
-    result = local.score(job(models, "dense", runtime=runtime, pack=pack, preprocess=HALVES, outputs=str(where)))
+    result = Local().score(job(models, "dense", runtime=runtime, pack=pack, preprocess=HALVES, outputs=str(where)))
     assert (result.task, result.images, result.workers) == ("classification", 60, 1)
     assert (result.top1, result.reference_top1, result.agreement) == (1.0, 1.0, 1.0)
     assert (result.gained, result.lost, result.top5) == (0, 0, None)
@@ -84,7 +84,7 @@ def test_score_of_the_float_model(models, runtime, pack, tmp_path):
 
 def test_int8_outputs_are_dequantised_with_their_own_scale(models, runtime, pack, tmp_path):
     where = tmp_path / "outputs.npy"
-    local.score(job(models, "dense_int8", runtime=runtime, pack=pack, preprocess=HALVES, outputs=str(where)))
+    Local().score(job(models, "dense_int8", runtime=runtime, pack=pack, preprocess=HALVES, outputs=str(where)))
     x = np.load(pack)["x"].astype(np.float32) / 255
     steps = np.rint(x / tiny.INPUT_SCALE)  # as input - zero point, exact: clipping starts at 191 / 64
     exact = (steps * tiny.INPUT_SCALE) @ tiny.WEIGHTS.T + tiny.BIAS
@@ -94,8 +94,8 @@ def test_int8_outputs_are_dequantised_with_their_own_scale(models, runtime, pack
 def test_two_workers_answer_as_one_does(models, pack, tmp_path):
     one, two = tmp_path / "one.npy", tmp_path / "two.npy"
     base = job(models, "dense_int8", pack=pack, preprocess=HALVES)
-    first = local.score(replace(base, outputs=str(one)))
-    second = local.score(replace(base, outputs=str(two), workers=2))
+    first = Local().score(replace(base, outputs=str(one)))
+    second = Local().score(replace(base, outputs=str(two), workers=2))
     assert second.workers == 2
     assert one.read_bytes() == two.read_bytes()
     assert (first.top1, first.confusion, first.max_difference) == (second.top1, second.confusion, second.max_difference)
@@ -124,33 +124,33 @@ def test_of_several_workers_each_has_one_thread(models, pack, workers, threads):
 
 def test_an_unknown_operator_version_is_named(models, runtime):
     with pytest.raises(ModelError, match="does not know RELU version 99"):
-        local.bench(job(models, "future_relu", runtime=runtime))
+        Local().bench(job(models, "future_relu", runtime=runtime))
 
 
 def test_nan_is_an_error(models, tmp_path):
     np.savez(tmp_path / "p.npz", x=np.array([[1, 1, 1], [1, -1, 1]], np.float32))
     with pytest.raises(ModelError, match="on 1 of 2 images"):
-        local.score(job(models, "sqrt", pack=str(tmp_path / "p.npz")))
+        Local().score(job(models, "sqrt", pack=str(tmp_path / "p.npz")))
 
 
 def test_a_model_of_fixed_batches_cannot_be_scored(models, tmp_path):
     np.savez(tmp_path / "p.npz", x=np.zeros((2, 3), np.float32))
     with pytest.raises(DataError, match="batches of 4"):
-        local.score(job(models, "batch", pack=str(tmp_path / "p.npz")))
+        Local().score(job(models, "batch", pack=str(tmp_path / "p.npz")))
 
 
 def test_a_missing_model_and_an_unwritable_place(models, pack, tmp_path):
     with pytest.raises(ModelError, match="cannot read"):
-        local.bench(job(models, "none"))
+        Local().bench(job(models, "none"))
     nowhere = str(tmp_path / "none" / "o.npy")
     with pytest.raises(MissingError, match="cannot write"):
-        local.score(job(models, "dense", pack=pack, preprocess=HALVES, outputs=nowhere))
+        Local().score(job(models, "dense", pack=pack, preprocess=HALVES, outputs=nowhere))
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("tflite_runtime"), reason="ai-edge-litert verifies files first")
 def test_a_damaged_model_kills_the_child_and_not_us(models):
     with pytest.raises(TargetError, match="killed by SIGSEGV") as caught:
-        local.bench(job(models, "wild", runtime="tflite-runtime"))
+        Local().bench(job(models, "wild", runtime="tflite-runtime"))
     assert "wild.tflite" in caught.value.what
     assert "damaged" in caught.value.do
     assert caught.value.exit_code == 5
@@ -158,7 +158,7 @@ def test_a_damaged_model_kills_the_child_and_not_us(models):
 
 def test_a_python_that_is_not_there(models):
     with pytest.raises(MissingError, match="cannot start /no/such/python"):
-        local.bench(job(models, "dense"), python="/no/such/python")
+        Local("/no/such/python").bench(job(models, "dense"))
 
 
 @pytest.mark.parametrize(
@@ -173,16 +173,16 @@ def test_a_python_that_is_not_there(models):
     ],
 )
 def test_a_sparse_file_is_judged_by_the_runtime_that_auto_came_to(direct, ran, message, monkeypatch):
-    def score(job, deadline_s):
+    def score(self, job, deadline_s):
         if isinstance(ran, Exception):
             raise ran
         return SimpleNamespace(runtime=SimpleNamespace(name=ran))
 
-    monkeypatch.setattr(local, "score", score)
+    monkeypatch.setattr(Local, "score", score)
     facts = inspect(bytes_.pack(bytes_.sparse_model("INT8", direct=direct)))
     asked = Job("score", "m.tflite", pack="p.npz")
     if message is None:
-        assert local.score_of(facts, asked).runtime.name == ran
+        assert Local().score_of(facts, asked).runtime.name == ran
     else:
         with pytest.raises((ModelError, TargetError), match=message):
-            local.score_of(facts, asked)
+            Local().score_of(facts, asked)

@@ -10,7 +10,7 @@ from tflite_edge.records.errors import DataError, ModelError
 from tflite_edge.records.job import Job
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import recipe_for
-from tflite_edge.targets import local
+from tflite_edge.targets.local import Local
 from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze
 from tflite_edge.tf.convert.variants import Variants
@@ -64,7 +64,7 @@ def test_the_bytes_keep_every_promise_and_the_answers_stay(conversion, variants,
 
     raw = source.write_pack(tmp_path / "pack.npz")
     fed = Preprocess(channels=3) if conversion.bake else source.data.preprocess
-    score = local.score(Job("score", str(path), pack=str(raw), preprocess=fed))
+    score = Local().score(Job("score", str(path), pack=str(raw), preprocess=fed))
     assert score.agreement >= 0.9
     assert score.max_difference < (1e-4 if conversion.mode == "float32" else 0.3)
 
@@ -91,7 +91,7 @@ def test_baked_bytes_equal_normalised_bytes(variants, source, tmp_path):
     for bake in (False, True):
         path, file = variants.make(Conversion("float32", bake=bake)), tmp_path / f"{bake}.npy"
         fed = Preprocess(channels=3) if bake else source.data.preprocess
-        local.score(Job("score", str(path), pack=str(pack), preprocess=fed, outputs=str(file)))
+        Local().score(Job("score", str(path), pack=str(pack), preprocess=fed, outputs=str(file)))
         outputs.append(np.load(file))
     np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-6)
 

@@ -8,7 +8,7 @@ from tflite_edge.records.errors import ModelError
 from tflite_edge.records.job import Job
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.step import Cluster, Prune, Qat
-from tflite_edge.targets import local
+from tflite_edge.targets.local import Local
 from tflite_edge.tf.data.packs import write_pack
 from tflite_edge.tf.optimize import cluster, effect, prune, qat
 
@@ -48,7 +48,7 @@ def test_alone_it_is_close_to_float_and_the_model_given_stays(model, tune, tmp_p
     path, answers = tmp_path / "model.tflite", tmp_path / "answers.npy"
     path.write_bytes(all_int8(trained, tune.x, tmp_path))
     pack = write_pack(tmp_path / "pack.npz", tune.x, None, tune.y)
-    local.score(Job("score", str(path), pack=str(pack), preprocess=Preprocess(channels=3), outputs=str(answers)))
+    Local().score(Job("score", str(path), pack=str(pack), preprocess=Preprocess(channels=3), outputs=str(answers)))
     np.testing.assert_allclose(np.load(answers), trained(tune.x), atol=0.03)
 
 

@@ -13,7 +13,7 @@ from tflite_edge.records.errors import ModelError, TargetError
 from tflite_edge.records.job import RUNTIMES, Job
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Tuning, recipe_for
-from tflite_edge.targets import local
+from tflite_edge.targets.local import Local
 from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze
 from tflite_edge.tf.data.packs import write_pack
@@ -56,7 +56,7 @@ def answers(flatbuffer, runtime, folder):
     (folder / "m.tflite").write_bytes(flatbuffer)
     pack = write_pack(folder / "x.npz", X, None)
     outputs = folder / "y.npy"
-    local.score(
+    Local().score(
         Job("score", str(folder / "m.tflite"), runtime, pack=str(pack), preprocess=Preprocess(), outputs=str(outputs))
     )
     return np.load(outputs)

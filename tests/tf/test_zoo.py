@@ -14,7 +14,7 @@ from tflite_edge.records.job import RUNTIMES, Job
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.recipe import ModelSource, recipe_for
 from tflite_edge.records.step import NAMED_MODELS
-from tflite_edge.targets import local
+from tflite_edge.targets.local import Local
 from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze
 from tflite_edge.tf.models import efficientnet, zoo
@@ -81,7 +81,7 @@ def test_int8_has_no_float_operator_and_both_runtimes_run_it(published, tmp_path
     assert facts.float_operators == ()
     assert check(facts, conversion) == []
     for runtime in RUNTIMES:
-        result = local.bench(Job("bench", str(path), runtime, warmups=0, runs=1, min_seconds=0.0))
+        result = Local().bench(Job("bench", str(path), runtime, warmups=0, runs=1, min_seconds=0.0))
         assert result.runtime.name == runtime
         assert result.inputs[0].shape == (1, *model.input_shape[1:])
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from tflite_edge.cli import show
-from tflite_edge.cli.sink import Sink, format_option
+from tflite_edge.cli.sink import Sink, format_option, on_option
 from tflite_edge.records.verdict import OK
 
 
 @click.command()
 @click.argument("model")
+@on_option()
 @click.option(
     "--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True
 )
@@ -25,7 +26,9 @@ from tflite_edge.records.verdict import OK
     help="Longest time in seconds.",
 )
 @format_option
-def command(model: str, runtime: str, threads: int, runs: int, warmups: int, deadline: float, sink: Sink) -> None:
+def command(
+    model: str, on: str, runtime: str, threads: int, runs: int, warmups: int, deadline: float, sink: Sink
+) -> None:
     """Time a .tflite file in a process of its own: start-up, latency, memory, stability.
 
     \b
@@ -34,9 +37,9 @@ def command(model: str, runtime: str, threads: int, runs: int, warmups: int, dea
     """
     from tflite_edge.records.job import Job
     from tflite_edge.records.plain import to_plain
-    from tflite_edge.targets import local
+    from tflite_edge.targets import bench
 
     job = Job("bench", model, runtime=runtime, threads=threads, runs=runs, warmups=warmups)
     with sink.listening():
-        result = local.bench(job, deadline_s=deadline)
+        result = bench(job, on, deadline_s=deadline)
     sink.result("bench", OK, {"model": model, **to_plain(result)}, *show.bench(result, model))

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tflite_edge.cli import show
-from tflite_edge.cli.sink import Sink, format_option
+from tflite_edge.cli.sink import Sink, format_option, on_option
 from tflite_edge.records.conversion import IO_TYPES
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.recipe import TASKS, WEIGHTS
@@ -82,6 +82,7 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option(
     "--allow-code", "model__allow_code", is_flag=True, default=None, help="Load a file that runs its maker's code."
 )
+@on_option("target__on", default=None)
 @click.option(
     "--runtime",
     "target__runtime",

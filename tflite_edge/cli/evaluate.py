@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tflite_edge.cli import show
-from tflite_edge.cli.sink import Sink, format_option
+from tflite_edge.cli.sink import Sink, format_option, on_option
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.recipe import TASKS
 from tflite_edge.records.verdict import OK
@@ -20,6 +20,7 @@ from tflite_edge.records.verdict import OK
     "--task", type=click.Choice(TASKS), default="auto", show_default=True, help="As for convert, else the manifest's."
 )
 @click.option("--normalize", type=click.Choice(["auto", *NORMALIZATIONS]), default="auto", show_default=True)
+@on_option()
 @click.option(
     "--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True
 )
@@ -33,7 +34,15 @@ from tflite_edge.records.verdict import OK
 )
 @format_option
 def command(
-    model: str, data: str, task: str, normalize: str, runtime: str, threads: int, deadline: float, sink: Sink
+    model: str,
+    data: str,
+    task: str,
+    normalize: str,
+    on: str,
+    runtime: str,
+    threads: int,
+    deadline: float,
+    sink: Sink,
 ) -> None:
     """Score a .tflite file on the test samples of DATA, in a process of its own.
 
@@ -47,6 +56,6 @@ def command(
 
     with sink.listening() as listen:
         result = evaluate(
-            model, data, task=task, normalize=normalize, target=Target(runtime, threads, deadline), listen=listen
+            model, data, task=task, normalize=normalize, target=Target(on, runtime, threads, deadline), listen=listen
         )
     sink.result("evaluate", OK, {"model": model, **to_plain(result)}, *show.evaluation(result, model))

@@ -83,6 +83,7 @@ flex = false                # true: TensorFlow operators allowed (no small runti
 sparse = false              # true: pruned kernels are stored without their zeros (not dynamic, not int16x8)
 
 [target]
+on = "local"                # emulator:pi4, ssh://USER@HOST[:PORT]: where the harness runs
 runtime = "auto"            # ai-edge-litert, tflite-runtime
 threads = 1
 deadline_s = 600.0

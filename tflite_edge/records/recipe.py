@@ -179,8 +179,12 @@ class Convert:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the harness runs, and with what. deadline_s: the longest one harness process may take."""
+    """Where the harness runs (`on`, as `targets.open_machine` takes it), and with what.
 
+    deadline_s: the longest one harness process may take.
+    """
+
+    on: str = "local"
     runtime: str = "auto"
     threads: int = 1
     deadline_s: float = 600.0

@@ -1,1 +1,23 @@
 """Where the harness runs. The same signature everywhere: a job in, its result or an EdgeError out."""
+
+from __future__ import annotations
+
+from tflite_edge.records.errors import UsageError
+from tflite_edge.records.job import BenchResult, Job
+from tflite_edge.targets.machine import DEADLINE_S, Machine
+
+FORMS = "local, emulator:BOARD or ssh://USER@HOST[:PORT]"
+
+
+def open_machine(on: str) -> Machine:
+    """The machine that `on` names: one of FORMS. Raises UsageError for anything else."""
+    if on == "local":
+        from tflite_edge.targets.local import Local
+
+        return Local()
+    raise UsageError(f"no target {on!r}", do=f"one of: {FORMS}")
+
+
+def bench(job: Job, on: str = "local", *, deadline_s: float = DEADLINE_S) -> BenchResult:
+    """Time the job's model on `on`. Raises as `Machine.run` does."""
+    return open_machine(on).bench(job, deadline_s=deadline_s)

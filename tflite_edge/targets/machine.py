@@ -1,0 +1,49 @@
+"""What every target can do: take a job, give its result."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any
+
+from tflite_edge.flatbuffer import Facts, refuse_sparse
+from tflite_edge.records.errors import ModelError, TargetError
+from tflite_edge.records.job import RUNTIMES, BenchResult, Job, ScoreResult
+from tflite_edge.records.plain import from_plain
+
+DEADLINE_S = 600.0
+
+
+class Machine(ABC):
+    """Somewhere the harness runs. name: as `--on` spells it. emulated: its clock says nothing about the board."""
+
+    name = ""
+    emulated = False
+
+    @abstractmethod
+    def run(self, job: Job, *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+        """The harness's result for `job` as plain values. The job's paths are of this machine.
+
+        Raises ModelError, MissingError or DataError as the harness found them, TargetError when it died, could
+        not be reached, or did not answer within the deadline.
+        """
+
+    def bench(self, job: Job, *, deadline_s: float = DEADLINE_S) -> BenchResult:
+        """Time the job's model. Raises as `run` does."""
+        return from_plain(BenchResult, self.run(replace(job, verb="bench"), deadline_s=deadline_s))
+
+    def score(self, job: Job, *, deadline_s: float = DEADLINE_S) -> ScoreResult:
+        """Score the job's model on its pack. Raises as `run` does."""
+        return from_plain(ScoreResult, self.run(replace(job, verb="score"), deadline_s=deadline_s))
+
+    def score_of(self, facts: Facts, job: Job, *, deadline_s: float = DEADLINE_S) -> ScoreResult:
+        """`score` of a file whose facts are known. Where the runtime that ran is one that cannot run it, the ModelError
+        says why, instead of the runtime's own words or of wrong answers. Raises as `run` does."""
+        try:
+            result = self.score(job, deadline_s=deadline_s)
+        except (ModelError, TargetError) as error:
+            # What a runtime refuses begins with its name, which "auto" does not tell.
+            refuse_sparse(facts, next((name for name in RUNTIMES if error.what.startswith(name)), job.runtime))
+            raise
+        refuse_sparse(facts, result.runtime.name)
+        return result
