@@ -11,7 +11,7 @@ import numpy as np
 
 from tflite_edge.harness.pack import check_images, load_pack
 from tflite_edge.harness.preprocess import Array, dequantize, encoder, normalize
-from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals
+from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals, tensors
 from tflite_edge.records.errors import DataError, MissingError, ModelError
 from tflite_edge.records.job import Job, ScoreResult
 from tflite_edge.records.preprocess import Preprocess
@@ -25,7 +25,7 @@ def score(job: Job) -> ScoreResult:
     workers = min(job.workers, len(pack.x))
     # Several workers already keep every core busy: more threads in each would only take turns.
     threads = job.threads if workers == 1 else 1
-    interpreters = [open_interpreter(job.model, chosen, threads) for _ in range(workers)]
+    interpreters = [open_interpreter(job.model, chosen, threads, job.kernels) for _ in range(workers)]
     check_images(pack.x, interpreters[0].get_input_details(), job.pack)
     outputs_of = interpreters[0].get_output_details()
     if len(outputs_of) != 1:
@@ -51,6 +51,7 @@ def score(job: Job) -> ScoreResult:
         seconds=seconds,
         images_per_s=len(outputs) / seconds,
         workers=workers,
+        output=tensors(outputs_of)[0],
         **(
             compare_errors(outputs, normalize(pack.x, record), pack.y, pack.reference)
             if pack.anomaly

@@ -1,0 +1,261 @@
+"""One file on several targets, runtimes and kernels: are the answers the same where they must be?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflite_edge import flatbuffer
+from tflite_edge.flatbuffer import Facts
+from tflite_edge.harness.pack import Pack, load_pack
+from tflite_edge.harness.preprocess import dequantize
+from tflite_edge.records import parity
+from tflite_edge.records.errors import DataError, EdgeError, MissingError, TargetError
+from tflite_edge.records.event import Event, Listener, silent
+from tflite_edge.records.job import Job, ScoreResult, Tensor, cores
+from tflite_edge.records.parity import Comparison, Difference, Rule, Run
+from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.verdict import Finding, verdict_of
+from tflite_edge.samples import Made, made_with, samples_of
+from tflite_edge.targets import open_machine
+from tflite_edge.targets.machine import DEADLINE_S, Machine
+
+SEED = 7
+SAMPLES = "samples.npz"
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What every run is asked. source: where it comes from, in words. random: made up, so classes mean nothing."""
+
+    pack: Pack
+    preprocess: Preprocess
+    source: str
+    random: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Everything `compare` found. inputs: where the samples come from. rule: what was asked of the answers."""
+
+    scheme: str
+    samples: int
+    inputs: str
+    random: bool
+    rule: Rule
+    runs: list[Run]
+    comparisons: list[Comparison]
+    findings: list[Finding]
+    verdict: str
+    notes: list[str]
+
+
+def compare(
+    model: str | Path,
+    on: Sequence[str] = ("local",),
+    data: str = "",
+    *,
+    samples: int = 200,
+    deadline_s: float = DEADLINE_S,
+    listen: Listener = silent,
+) -> Parity:
+    """Run up to `samples` samples through `model` on every target with every runtime and kernels there is.
+
+    samples come from samples.npz beside the model, from `data` where it is given, or are made up. Targets run one
+    after the other, each with a worker per core; one that fails gets its reason and the others go on. This machine is
+    always asked, because its runs are the oracles. Raises EdgeError where nothing can be compared at all.
+    """
+    path, facts = Path(model), flatbuffer.inspect(model)
+    machines = _machines(on)
+    inputs = find_inputs(path, facts, data, samples, listen)
+    rule = parity.rule_of(facts.scheme)
+    with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
+        work = Path(folder)
+        job = Job("score", str(path), workers=cores(), pack=str(_write(work, inputs)), preprocess=inputs.preprocess)
+        runs, answers = _run_all(machines, on, facts, job, deadline_s=deadline_s, listen=listen)
+    comparisons = [
+        parity.compare(
+            one,
+            other,
+            difference(answers[one.name], answers[other.name], _output(one), rule, inputs.pack.y),
+            rule,
+            random_inputs=inputs.random,
+        )
+        for one, other in parity.pairs(runs)
+    ]
+    findings = list(parity.findings([run for run in runs if run.target in on], comparisons))
+    notes = [*inputs.notes, *parity.unproven(runs, comparisons)]
+    return Parity(
+        facts.scheme, len(inputs.pack.x), inputs.source, inputs.random, rule, runs, comparisons, findings,
+        verdict_of(findings), notes,
+    )  # fmt: skip
+
+
+def _machines(on: Sequence[str]) -> dict[str, Machine | EdgeError]:
+    """Every target by its name, this machine first, or why it is none. Raises UsageError for what is no target."""
+    found: dict[str, Machine | EdgeError] = {}
+    for name in dict.fromkeys(["local", *on]):
+        try:
+            found[name] = open_machine(name)
+        except (MissingError, TargetError) as error:  # noqa: PERF203 - not there, or not reached: the others go on
+            found[name] = error
+    return found
+
+
+def _run_all(
+    machines: dict[str, Machine | EdgeError],
+    on: Sequence[str],
+    facts: Facts,
+    job: Job,
+    *,
+    deadline_s: float,
+    listen: Listener,
+) -> tuple[list[Run], dict[str, Array]]:
+    """(runs, answers float32 [N, ...] of those that have any, by the run's name).
+
+    A machine that was not asked for runs oracles only. Raises the worst error where nothing ran at all.
+    """
+    runs: list[Run] = []
+    answers: dict[str, Array] = {}
+    errors: list[EdgeError] = []
+    oracles = parity.ORACLES.values()
+    todo = [(name, *asked) for name in machines for asked in parity.QUESTIONS if name in on or asked in oracles]
+    for number, (name, runtime, kernels) in enumerate(todo):
+        run, machine = Run(name, runtime, kernels), machines[name]
+        listen(Event("compare", run.name, number, len(todo)))
+        outputs = Path(job.pack or "").with_name("outputs.npy")
+        try:
+            if isinstance(machine, EdgeError):
+                raise machine
+            asked = replace(job, runtime=runtime, kernels=kernels, outputs=str(outputs))
+            score = machine.score_of(facts, asked, deadline_s=deadline_s)
+            answers[run.name] = np.load(outputs)
+        except DataError:
+            raise  # the samples do not fit the model, here or anywhere
+        except EdgeError as error:
+            errors.append(error)
+            runs.append(_failed(run, error, broken=isinstance(machine, EdgeError)))
+        else:
+            family = parity.family_of(runtime, kernels, score.runtime.machine)
+            oracle = name == "local" and parity.ORACLES.get(family) == (runtime, kernels)
+            runs.append(replace(run, family=family, oracle=oracle, score=score))
+    listen(Event("compare", "done", len(todo), len(todo)))
+    if not answers:
+        worst = max(errors, key=lambda error: error.exit_code)
+        reasons = "\n".join(f"{run.name}: {run.why}" for run in runs)
+        raise type(worst)(f"no target answers for {job.model}", evidence=reasons, do=worst.do) from worst
+    return runs, answers
+
+
+def _failed(run: Run, error: EdgeError, *, broken: bool) -> Run:
+    why = "\n".join(filter(None, [error.what, error.evidence]))
+    absent = isinstance(error, MissingError) and not broken
+    return replace(run, why=why, do=error.do, exit_code=error.exit_code, absent=absent)
+
+
+def _output(run: Run) -> Tensor:
+    assert isinstance(run.score, ScoreResult)
+    assert run.score.output is not None
+    return run.score.output
+
+
+def difference(one: Array, other: Array, output: Tensor, rule: Rule, y: Array | None) -> Difference:
+    """Count what is the same in two runs' answers, float32 [N, ...] each, dequantised.
+
+    output: the tensor they come from; its scale makes steps of a difference. y: integer labels [N], or None.
+    """
+    flat, twin = (array.reshape(len(array), -1).astype(np.float64) for array in (one, other))
+    gap = np.abs(flat - twin).max(axis=1)  # [N]
+    steps = np.rint(gap / output.scale).astype(int) if output.scale else None
+    measure = steps if rule.steps and steps is not None else gap
+    vector = one.ndim == 2 and one.shape[1] > 1
+    classes = flat.argmax(axis=1), twin.argmax(axis=1)
+    gained = lost = None
+    if vector and y is not None and y.dtype.kind in "iu" and y.size == len(flat):
+        right, twin_right = (guess == y.reshape(-1) for guess in classes)
+        gained, lost = int((right & ~twin_right).sum()), int((twin_right & ~right).sum())
+    return Difference(
+        samples=len(flat),
+        identical=int((gap == 0).sum()),
+        close=int((measure <= rule.within).sum()),
+        most=float(gap.max()),
+        most_steps=None if steps is None else int(steps.max()),
+        same_argmax=int((classes[0] == classes[1]).sum()) if vector else None,
+        gained=gained,
+        lost=lost,
+    )
+
+
+def find_inputs(path: Path, facts: Facts, data: str, most: int, listen: Listener = silent) -> Inputs:
+    """Up to `most` samples, spread evenly: of `data`, else of samples.npz beside the model, else made up.
+
+    Raises DataError where they cannot be what the model takes.
+    """
+    made = made_with(path, facts.file.sha256)
+    if data:
+        found = samples_of(path, facts, data, listen=listen)
+        pack = Pack(found.x, found.y, None, anomaly=found.anomaly)
+        notes = (f"normalize: {found.why}", *found.notes)
+        inputs = Inputs(pack, found.fed, f"test samples of {data}", notes=notes)
+    elif made and (made.folder / SAMPLES).is_file():
+        inputs = _beside(made)
+    else:
+        inputs = _made_up(facts, most)
+    return replace(inputs, pack=_spread(inputs.pack, most))
+
+
+def _beside(made: Made) -> Inputs:
+    """The samples that `convert` left. An original is held against the float model as it came."""
+    record = made.manifest.preprocess
+    pack = load_pack(str(made.folder / SAMPLES))
+    if made.variant.original and pack.baseline is not None:
+        pack = pack._replace(reference=pack.baseline)
+    fed = Preprocess(channels=record.channels) if made.variant.baked else record
+    return Inputs(pack._replace(baseline=None), fed, f"{SAMPLES} beside the model")
+
+
+def _spread(pack: Pack, most: int) -> Pack:
+    count = min(most, len(pack.x))
+    chosen = np.linspace(0, len(pack.x) - 1, count).round().astype(int)
+
+    def some(part: Array | None) -> Array | None:
+        return None if part is None else part[chosen]
+
+    return pack._replace(x=pack.x[chosen], y=some(pack.y), reference=some(pack.reference))
+
+
+def _made_up(facts: Facts, count: int) -> Inputs:
+    """Random values that the input can hold: floats in [-1, 1], quantised ones over their whole range."""
+    tensor = facts.inputs[0]
+    shape = (count, *tensor.shape[1:])
+    generator = np.random.default_rng(SEED)
+    if tensor.dtype not in ("float32", "float16", "int8", "uint8", "int16", "int32", "int64"):
+        raise DataError(f"nothing valid can be made up for an input of {tensor.dtype}", do="give --data")
+    dtype = np.dtype(tensor.dtype)
+    if dtype.kind == "f":
+        x = generator.uniform(-1.0, 1.0, shape).astype(np.float32)
+    elif dtype.itemsize <= 2:
+        limits = np.iinfo(dtype)
+        stored = generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
+        x = dequantize(stored, tensor.scale, tensor.zero_point or 0) if tensor.scale else stored
+    else:  # wide integers are indices as a rule, and an index out of range is a crash
+        x = generator.integers(0, 2, shape).astype(dtype)
+    record = Preprocess(channels=shape[-1] if len(shape) > 1 else 1)
+    source = "random values: there is no samples.npz beside the model, and no --data"
+    return Inputs(Pack(x, None, None), record, source, random=True)
+
+
+def _write(folder: Path, inputs: Inputs) -> Path:
+    from tflite_edge.tf.data.packs import write_pack
+
+    pack = inputs.pack
+    return write_pack(folder / "pack.npz", pack.x, pack.y, pack.reference, pack.baseline, anomaly=pack.anomaly)
