@@ -20,6 +20,7 @@ COMMANDS = {
     "inspect": "Read a .tflite file's bytes: types, operators, quantisation, sizes.",
     "bench": "Time a .tflite file: start-up, latency, memory, stability.",
     "evaluate": "Score a .tflite file on labelled data.",
+    "emulator": "Install, list and remove emulated Raspberry Pis.",
     "models": "List the zoo of lightweight models.",
     "init": "Write a commented recipe to start from.",
 }
