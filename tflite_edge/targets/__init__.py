@@ -10,11 +10,18 @@ FORMS = "local, emulator:BOARD or ssh://USER@HOST[:PORT]"
 
 
 def open_machine(on: str) -> Machine:
-    """The machine that `on` names: one of FORMS. Raises UsageError for anything else."""
+    """The machine that `on` names: one of FORMS. Raises UsageError for anything else, MissingError for a board that is
+    not installed."""
     if on == "local":
         from tflite_edge.targets.local import Local
 
         return Local()
+    kind, _, place = on.partition(":")
+    if kind == "emulator":
+        from tflite_edge.records.board import board_named
+        from tflite_edge.targets.emulator import open_board
+
+        return open_board(board_named(place))
     raise UsageError(f"no target {on!r}", do=f"one of: {FORMS}")
 
 

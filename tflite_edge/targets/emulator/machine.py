@@ -1,0 +1,86 @@
+"""A board's userland under QEMU: the harness runs on the board's own Python, NumPy and runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tflite_edge.records.board import Board
+from tflite_edge.records.errors import MissingError, TargetError, UsageError
+from tflite_edge.records.job import BenchResult, Job
+from tflite_edge.targets.child import ask
+from tflite_edge.targets.emulator.qemu import Qemu
+from tflite_edge.targets.machine import DEADLINE_S, Machine
+
+# A guest that dies would leave its memory as a file in the working folder.
+NO_CORE = ("/bin/sh", "-c", 'ulimit -c 0; exec "$0" "$@"')
+# What this machine's Python is told is not meant for the board's.
+NOT_FOR_GUESTS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "LD_PRELOAD", "LD_LIBRARY_PATH")
+
+
+class Emulated(Machine):
+    """`board` with the files of `root`, run by `qemu`."""
+
+    emulated = True
+
+    def __init__(self, board: Board, root: Path, qemu: Qemu) -> None:
+        self.board, self.root, self.qemu = board, root, qemu
+        self.name = f"emulator:{board.name}"
+
+    def argv(self, extra_qemu_args: Sequence[str] = ()) -> list[str]:
+        """How the board's Python is started: what `targets.child.ask` takes."""
+        guest = [word for name in NOT_FOR_GUESTS for word in ("-U", name)]
+        if self.board.machine == "armv7l":  # its loader looks with statx, which QEMU does not redirect into the sysroot
+            places = [str(path) for part in ("usr/lib", "lib") for path in (self.root / part).glob("*-linux-gnu*")]
+            guest += ["-E", "LD_LIBRARY_PATH=" + ":".join(places)]
+        python = self.root / "usr" / "bin" / f"python{self.board.python}"
+        options = ["-cpu", self.board.cpu, "-L", str(self.root), *guest, *extra_qemu_args]
+        return [*NO_CORE, *self.qemu.argv, *options, str(python), "-s"]
+
+    def run(self, job: Job, *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+        """As Machine.run; runtime "auto" is the board's default. Raises UsageError for one that the board has not."""
+        asked = job.runtime
+        runtime = self.board.default_runtime if asked == "auto" else asked
+        if runtime not in self.board.runtimes:
+            raise UsageError(
+                f"{self.board.title} has no {runtime}",
+                evidence=f"there is no wheel of it for {self.board.machine}",
+                do=f"--runtime {self.board.default_runtime}",
+            )
+        try:
+            document = ask(self.argv(), replace(job, runtime=runtime), deadline_s)
+        except TargetError as error:
+            raise self._explained(error) from error
+        if asked == "auto":
+            told = document["runtime"]
+            told["why"] = f"{told['name']} {told['version']}: the one for {self.board.title}"
+        return document
+
+    def bench(self, job: Job, *, deadline_s: float = DEADLINE_S) -> BenchResult:  # noqa: ARG002 - as every machine's
+        """Raises UsageError: nothing is timed here."""
+        raise UsageError(
+            "timing under emulation says nothing about the board",
+            evidence=f"{self.name} is emulated by QEMU {self.qemu.version}, in which a float operation is software",
+            do="evaluate --on it for what the model answers, and bench on a real board for how fast it is",
+        )
+
+    def _explained(self, error: TargetError) -> TargetError | MissingError:
+        """What is told when the guest died: whether it is the files of the board, or its processor."""
+        from tflite_edge.targets.emulator.install import damage_of
+
+        damaged = damage_of(self.board)
+        if damaged:
+            return MissingError(
+                f"the emulated {self.board.name} is damaged",
+                evidence=f"{damaged}\n{error.evidence}".strip(),
+                do=f"tflite-edge emulator install {self.board.name}",
+            )
+        if "SIGILL" in error.what:
+            return TargetError(
+                f"{error.what} on {self.board.cpu}",
+                evidence=error.evidence,
+                do=f"the runtime used an instruction that a {self.board.cpu} lacks: try --runtime with the other one",
+            )
+        return error
