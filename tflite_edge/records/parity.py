@@ -34,6 +34,12 @@ QUESTIONS: Tuple[Tuple[str, str], ...] = (
 )
 ARM = ("aarch64", "arm64", "armv7l", "armv8l", "armv6l", "arm")
 
+FAMILIES: Dict[str, str] = {
+    "A": "plain rounding (tflite-runtime on ARM, and its reference kernels anywhere)",
+    "B": "XNNPACK (ai-edge-litert)",
+    "C": "tflite-runtime on x86, which no board runs",
+}
+
 # The (runtime, kernels) on this machine that stand for a family.
 ORACLES: Dict[str, Tuple[str, str]] = {"A": ("tflite-runtime", "reference"), "B": ("ai-edge-litert", "default")}
 
