@@ -71,7 +71,7 @@ def compare(
         parity.compare(
             one,
             other,
-            difference(answers[one.name], answers[other.name], _output(one), rule, inputs.pack.y),
+            difference(answers[one.name], answers[other.name], _output(other), rule, inputs.pack.y),
             rule,
             random_inputs=inputs.random,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from tflite_edge.artifact import write as write_file
+from tflite_edge.cli import show
 from tflite_edge.records.errors import MissingError
 from tflite_edge.records.layers import dead_range, saturation, short
 
@@ -60,7 +61,8 @@ def _bar(row: int, layer: LayerError, most: int, worst: bool) -> list[str]:
     y = HEAD + ROW * row
     value = most if layer.sqnr_db is None else min(max(layer.sqnr_db, 0.0), most)
     length = BARS * value / most
-    number = "no noise" if layer.sqnr_db is None else f"{layer.sqnr_db:.1f}"
+    nothing = "no noise" if layer.noise == 0 else "no signal"
+    number = nothing if layer.sqnr_db is None else show.rounded(layer.sqnr_db)
     notes = [number]
     if saturation(layer):
         notes.append(f"saturates ({layer.clipped:.1%})")

@@ -156,6 +156,11 @@ def _kib(count: int | None) -> str:
     return "-" if kib is None else f"{kib:,.0f}" if kib >= 1000 else f"{kib:.1f}"
 
 
+def rounded(value: float) -> str:
+    """One decimal, and never `-0.0`."""
+    return f"{round(value, 1) + 0.0:.1f}"
+
+
 def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
 

@@ -149,7 +149,7 @@ def _layer(layer: LayerError) -> list[str]:
         str(layer.number),
         layer.operator,
         short(layer.name, 20),
-        "-" if layer.sqnr_db is None else f"{layer.sqnr_db:.1f}",
+        "-" if layer.sqnr_db is None else show.rounded(layer.sqnr_db),
         f"{100 * layer.added:.2f}",
         "-" if layer.cosine is None else f"{layer.cosine:.4f}",
         "-" if layer.most_steps is None else f"{layer.most_steps:.1f}",

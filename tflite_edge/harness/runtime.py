@@ -129,10 +129,9 @@ def open_interpreter(
             evidence=f"it begins with {head!r}; bytes 4 to 8 of a TFLite flatbuffer are {IDENTIFIER!r}",
             do="give the .tflite file that the converter wrote, copied in binary mode",
         )
+    asked = _options(chosen, kernels, keep_tensors)
     with refusals(path, chosen):
-        interpreter = chosen.module.Interpreter(
-            model_path=path, num_threads=threads, **_options(chosen, kernels, keep_tensors)
-        )
+        interpreter = chosen.module.Interpreter(model_path=path, num_threads=threads, **asked)
         interpreter.allocate_tensors()
     return interpreter
 
