@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from tflite_edge import flatbuffer
 from tflite_edge.flatbuffer import Facts
+from tflite_edge.flatbuffer.graph import graphs
+from tflite_edge.flatbuffer.reader import read
 from tflite_edge.inputs import find_inputs, write_inputs
 from tflite_edge.records import parity
 from tflite_edge.records.errors import DataError, EdgeError, MissingError, TargetError, UsageError
 from tflite_edge.records.event import Event, Listener, silent
-from tflite_edge.records.job import Job, ScoreResult, Tensor, cores
+from tflite_edge.records.job import Job, cores
 from tflite_edge.records.parity import Comparison, Difference, Rule, Run
 from tflite_edge.records.verdict import Finding, verdict_of
 from tflite_edge.targets import open_machine
@@ -60,7 +62,8 @@ def compare(
     path, facts = Path(model), flatbuffer.inspect(model)
     machines = _machines(on)
     inputs = find_inputs(path, facts, data, samples, listen)
-    rule = parity.rule_of(facts.scheme)
+    step = step_of(path)
+    rule = parity.rule_of(facts.scheme, step)
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
         work = Path(folder)
         job = Job(
@@ -71,7 +74,7 @@ def compare(
         parity.compare(
             one,
             other,
-            difference(answers[one.name], answers[other.name], _output(other), rule, inputs.pack.y),
+            difference(answers[one.name], answers[other.name], step, rule, inputs.pack.y),
             rule,
             random_inputs=inputs.random,
         )
@@ -147,20 +150,24 @@ def _failed(run: Run, error: EdgeError, *, broken: bool) -> Run:
     return replace(run, why=why, do=error.do, exit_code=error.exit_code, absent=absent)
 
 
-def _output(run: Run) -> Tensor:
-    assert isinstance(run.score, ScoreResult)
-    assert run.score.output is not None
-    return run.score.output
+def step_of(path: Path) -> float:
+    """The scale of a model's first output, or of what DEQUANTIZE makes it from; 0.0 where its answers have no steps."""
+    graph = graphs(read(path))[0]
+    output = graph.outputs[0]
+    for operator in graph.operators:
+        if operator.name == "DEQUANTIZE" and output.index == operator.outputs[0].index:
+            output = operator.inputs[0]
+    return output.scale or 0.0
 
 
-def difference(one: Array, other: Array, output: Tensor, rule: Rule, y: Array | None) -> Difference:
+def difference(one: Array, other: Array, step: float, rule: Rule, y: Array | None) -> Difference:
     """Count what is the same in two runs' answers, float32 [N, ...] each, dequantised.
 
-    output: the tensor they come from; its scale makes steps of a difference. y: integer labels [N], or None.
+    step: the least difference that two answers can have, 0.0 when there is none. y: integer labels [N], or None.
     """
     flat, twin = (array.reshape(len(array), -1).astype(np.float64) for array in (one, other))
     gap = np.abs(flat - twin).max(axis=1)  # [N]
-    steps = np.rint(gap / output.scale).astype(int) if output.scale else None
+    steps = np.rint(gap / step).astype(int) if step else None
     measure = steps if rule.steps and steps is not None else gap
     vector = one.ndim == 2 and one.shape[1] > 1
     classes = flat.argmax(axis=1), twin.argmax(axis=1)

@@ -60,18 +60,19 @@ def test_families(runtime, kernels, machine, family):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "rule"),
+    ("scheme", "step", "rule"),
     [
-        ("static-wi8ai8", INTEGER),
-        ("static-wi8ai16", INTEGER),
-        ("mixed-wi8ai8", INTEGER),
-        ("float", FLOAT),
-        ("weightonly-wf16", FLOAT),
-        ("dynamic-wi8af32", DYNAMIC),
+        ("static-wi8ai8", 0.1, INTEGER),
+        ("static-wi8ai16", 0.1, INTEGER),
+        ("mixed-wi8ai8", 0.1, INTEGER),
+        ("mixed-wi8ai8", 0.0, DYNAMIC),  # it ends in float operators
+        ("float", 0.0, FLOAT),
+        ("weightonly-wf16", 0.0, FLOAT),
+        ("dynamic-wi8af32", 0.0, DYNAMIC),
     ],
 )
-def test_rules_by_scheme(scheme, rule):
-    assert rule_of(scheme) == rule
+def test_rules_by_scheme(scheme, step, rule):
+    assert rule_of(scheme, step) == rule
 
 
 def test_within_a_family_int8_may_differ_by_one_step_on_one_sample_in_a_hundred():
@@ -168,3 +169,16 @@ def test_a_crash_is_the_target_s_but_not_one_of_reference_kernels():
     (own,) = findings([others, Run("pi", "tflite-runtime", "default", **crash)], [])
     (reference,) = findings([others, Run("pi", "tflite-runtime", "reference", **crash)], [])
     assert (own.exit_code, reference.exit_code) == (5, 1)
+
+
+def test_a_file_that_one_runtime_refuses_everywhere_is_one_finding_and_a_gate():
+    refused = {"score": None, "why": "it does not know FULLY_CONNECTED version 12", "do": "convert it", "exit_code": 3}
+    runs = [
+        Run(target, "tflite-runtime", kernels, **refused)
+        for target in ("a", "b")
+        for kernels in ("default", "reference")
+    ]
+    others = [run(target, "ai-edge-litert", family="B") for target in ("a", "b")]
+    (finding,) = findings([*runs, *others], [])
+    assert finding.what == "tflite-runtime on a and tflite-runtime on b failed"
+    assert (finding.exit_code, finding.do) == (1, "convert it")

@@ -11,7 +11,7 @@ import numpy as np
 
 from tflite_edge.harness.pack import check_images, load_pack
 from tflite_edge.harness.preprocess import Array, dequantize, encoder, normalize
-from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals, tensors
+from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals
 from tflite_edge.records.errors import DataError, MissingError, ModelError
 from tflite_edge.records.job import Job, ScoreResult
 from tflite_edge.records.preprocess import Preprocess
@@ -51,7 +51,6 @@ def score(job: Job) -> ScoreResult:
         seconds=seconds,
         images_per_s=len(outputs) / seconds,
         workers=workers,
-        output=tensors(outputs_of)[0],
         **(
             compare_errors(outputs, normalize(pack.x, record), pack.y, pack.reference)
             if pack.anomaly

@@ -159,7 +159,6 @@ class ScoreResult:
     agreement: share of images on which this model and the float model have the same argmax.
     max_difference: largest absolute difference of any output to the float model's.
     relative_error: root mean square difference to the float model's outputs over their standard deviation.
-    output: the tensor that was read; its scale is the step in which a quantised answer can differ.
     """
 
     runtime: Runtime
@@ -181,7 +180,6 @@ class ScoreResult:
     agreement: Optional[float] = None
     max_difference: Optional[float] = None
     relative_error: Optional[float] = None
-    output: Optional[Tensor] = None
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ most 1 step apart; C against A: up to 43 steps, argmax agreement 94.7 to 99.3 %;
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
-from tflite_edge.records.errors import EXIT_GATE
+from tflite_edge.records.errors import EXIT_GATE, MissingError
 from tflite_edge.records.job import ScoreResult
 from tflite_edge.records.verdict import Finding, Gates, drop_points
 
@@ -70,11 +70,16 @@ RULES: Dict[str, Rule] = {
 }
 
 
-def rule_of(scheme: str) -> Rule:
-    """The rule for a file by its scheme (flatbuffer/scheme.py)."""
+def rule_of(scheme: str, step: float) -> Rule:
+    """The rule for a file by its scheme (flatbuffer/scheme.py). step: of its answers, 0.0 when they have none.
+
+    An integer file that ends in float operators has answers without steps, and is held like a dynamic one.
+    """
     if scheme.startswith("dynamic"):
         return RULES["dynamic"]
-    return RULES["float" if scheme.startswith(("float", "weightonly")) else "integer"]
+    if scheme.startswith(("float", "weightonly")):
+        return RULES["float"]
+    return RULES["integer" if step else "dynamic"]
 
 
 def family_of(runtime: str, kernels: str, machine: str) -> str:
@@ -266,13 +271,23 @@ def findings(runs: Sequence[Run], comparisons: Iterable[Comparison]) -> Tuple[Fi
             reasons = "\n".join(dict.fromkeys(run.why for run in own))
             found.append(Finding(f"nothing ran on {target}", reasons, worst.do, exit_code=worst.exit_code))
             continue
-        for run in own:
-            if run.score is None and not run.absent:
-                # Reference kernels are asked only to know what to expect: the target itself did not fail.
-                target_s = run.kernels == "default"
-                do, code = (run.do, run.exit_code) if target_s else (_NO_ORACLE_DO, EXIT_GATE)
-                found.append(Finding(f"{run.name} failed", run.why, do, exit_code=code))
-    return tuple(found)
+    return (*found, *_failures(runs))
+
+
+def _failures(runs: Sequence[Run]) -> Iterator[Finding]:
+    """Runs that failed beside others that did not, those of one reason together."""
+    alive = {run.target for run in runs if run.score is not None}
+    reasons: Dict[str, List[Run]] = {}
+    for run in runs:
+        if run.score is None and not run.absent and run.target in alive:
+            reasons.setdefault(run.why, []).append(run)
+    for why, failed in reasons.items():
+        # Reference kernels are asked only to know what to expect: where they alone fail, the target did not.
+        own = [run for run in failed if run.kernels == "default"]
+        names = " and ".join(run.name for run in own or failed)
+        # Of a file that one runtime refuses and another takes, the file is not to blame.
+        code = max((run.exit_code for run in own if run.exit_code >= MissingError.exit_code), default=EXIT_GATE)
+        yield Finding(f"{names} failed", why, own[0].do if own else _NO_ORACLE_DO, exit_code=code)
 
 
 def _evidence(found: Difference) -> str:
