@@ -73,6 +73,18 @@ def test_without_names_the_same_is_found_by_place(folder):
     assert [layer.added for layer in found.layers] == [layer.added for layer in named.layers]
 
 
+def test_what_goes_into_a_sum_is_read_as_it_was(folder):
+    """tflite-runtime 2.14 would show the sum itself for one of its inputs."""
+    (folder / "sum.tflite").write_bytes(twins.sum_of_two())
+    found = run(folder, "sum", "sum", samples=1)
+    _, relu, tanh, total = found.layers
+    assert 0 == relu.low < relu.high
+    assert -1 < tanh.low < 0 < tanh.high < 1
+    assert total.high > tanh.high
+    assert total.low < 0
+    assert all(layer.noise == 0 for layer in found.layers)
+
+
 def test_fewer_samples_are_spread_over_the_data(folder):
     assert run(folder, "float", "good", samples=5).samples == 5
 

@@ -58,6 +58,16 @@ def float_chain(names=True, layers=4) -> bytes:
     return graph.pack([first], [last])
 
 
+def sum_of_two() -> bytes:
+    """float32 [1, 8]: RELU(x) + TANH(x), where an ADD in place would overwrite one of its inputs."""
+    graph = _Graph()
+    x, a, b, y = (graph.tensor([1, SIZES[0]], name=name) for name in ("x", "a", "b", "y"))
+    graph.node("RELU", [x], [a])
+    graph.node("TANH", [x], [b])
+    graph.node("ADD", [a, b], [y], options="AddOptions")
+    return graph.pack([x], [y])
+
+
 def int8_chain(wrong=None, factor=1.0, names=True) -> bytes:
     """Ranges are those of X, min to max; that of layer `wrong` is `factor` times as wide."""
     graph = _Graph()
