@@ -21,6 +21,7 @@ from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import DataSource, Recipe, Target, read_recipe
 from tflite_edge.targets import open_machine
+from tflite_edge.targets.machine import Machine, scored_note
 
 if TYPE_CHECKING:
     from tflite_edge.flatbuffer.facts import Facts
@@ -50,7 +51,8 @@ def evaluate(
     """Score `model` on the test samples of `data`, by default of what it was made with, or of the digits.
 
     Of the data that the manifest beside the model names, however they are spelt, it takes the samples that
-    `convert` did not train or calibrate with, and the same preprocessing. task "auto" is what the manifest says;
+    `convert` did not train or calibrate with, and the same preprocessing;
+    target.samples of them at most. task "auto" is what the manifest says;
     without a manifest and with normalize "auto" the normalisation is chosen on the other samples. Raises EdgeError.
     """
     from tflite_edge.tf.data.dataset import split
@@ -77,12 +79,17 @@ def evaluate(
     if made and normalize == "auto":
         preprocess, why = made.manifest.preprocess, "the manifest beside the model says so"
     else:
-        preprocess, why = _choose(facts, pool, asked, path, target)
+        preprocess, why = _choose(facts, pool, asked, path, target, machine=machine)
     dataset = split(pool, asked, preprocess)
+    most = target.samples or machine.samples
+    chosen = dataset.test.spread(most)
+    if len(chosen) < len(dataset.test):
+        notes.append(scored_note(len(chosen), len(dataset.test), machine))
     fed = Preprocess(channels=preprocess.channels) if made and made.variant.baked else preprocess
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
-        pack = write_pack(Path(work) / "test.npz", dataset.test.raw, dataset.test.y, anomaly=dataset.anomaly)
-        listen(Event("score", f"{len(dataset.test)} samples"))
+        y = None if dataset.test.y is None else dataset.test.y[chosen]
+        pack = write_pack(Path(work) / "test.npz", dataset.test.raw[chosen], y, anomaly=dataset.anomaly)
+        listen(Event("score", f"{len(chosen)} samples on {machine.name}"))
         score = machine.score_of(facts, _job(path, pack, fed, target), deadline_s=target.deadline_s)
     return Evaluation(score, preprocess, why, pool.classes, tuple(dict.fromkeys([*notes, *dataset.notes, *pool.notes])))
 
@@ -111,7 +118,9 @@ def _made(path: Path, digest: str) -> _Made | None:
     return _Made(manifest, recipe, matching[0]) if matching else None
 
 
-def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Target) -> tuple[Preprocess, str]:
+def _choose(
+    facts: Facts, pool: Pool, data: DataSource, path: Path, target: Target, *, machine: Machine
+) -> tuple[Preprocess, str]:
     """(preprocess, why) for a model that came without a manifest."""
     from tflite_edge.tf.data.dataset import split
     from tflite_edge.tf.data.normalization import choose, trials
@@ -124,14 +133,14 @@ def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Targ
     if len(tried) == 1:
         ((name, preprocess),) = tried.items()
         return preprocess, "the model takes raw bytes" if raw_bytes else f"{name}: as asked, or the data are not images"
-    samples = split(pool, data, next(iter(tried.values()))).unseen_by_the_test()
+    samples = split(pool, data, next(iter(tried.values()))).unseen_by_the_test(machine.samples or 500)
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         pack = write_pack(Path(work) / "samples.npz", samples.raw, None)
 
         def answer(preprocess: Preprocess) -> NDArray[np.float32]:
             outputs = Path(work) / "outputs.npy"
             job = replace(_job(path, pack, preprocess, target), outputs=str(outputs))
-            open_machine(target.on).score_of(facts, job, deadline_s=target.deadline_s)
+            machine.score_of(facts, job, deadline_s=target.deadline_s)
             answers: NDArray[np.float32] = np.load(outputs)
             return answers
 
