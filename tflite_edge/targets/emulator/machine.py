@@ -85,7 +85,7 @@ class Emulated(Machine):
 
     def _explained(self, error: TargetError) -> TargetError | MissingError:
         """What is told when the guest died: whether it is the files of the board, or its processor."""
-        from tflite_edge.targets.emulator.install import damage_of
+        from tflite_edge.targets.emulator.installation import damage_of
 
         damaged = damage_of(self.board)
         if damaged:
