@@ -1,6 +1,7 @@
 # tflite-edge: every target sets up what it needs; nothing has to be installed first but Python.
 #
 #   make convert MODEL=mobilenet    train, convert and verify a model: build/mobilenet/
+#                                   TARGET=emulator:pi4 proves it on an emulated Raspberry Pi
 #   make test                       run all tests
 #   make check                      lint, types, import contracts
 #   make bench                      measure what benchmarks/ measures
@@ -19,7 +20,8 @@ help:
 	@sed -n 's/^#   //p' Makefile
 
 convert: $(READY)
-	$(BIN)/tflite-edge convert models/$(MODEL).toml -o build/$(MODEL) $(ARGS)
+	$(if $(filter emulator:%,$(TARGET)),$(BIN)/tflite-edge emulator install $(TARGET:emulator:%=%))
+	$(BIN)/tflite-edge convert models/$(MODEL).toml -o build/$(MODEL) $(if $(TARGET),--on $(TARGET)) $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)

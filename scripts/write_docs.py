@@ -30,6 +30,11 @@ def commands() -> str:
         assert command is not None
         context = click.Context(command, info_name=name, parent=house, terminal_width=100)
         parts += [f"## {name}", block(command.get_help(context))]
+        for inner in command.list_commands(context) if isinstance(command, click.Group) else ():
+            own = command.get_command(context, inner)
+            assert own is not None
+            within = click.Context(own, info_name=inner, parent=context, terminal_width=100)
+            parts += [f"### {name} {inner}", block(own.get_help(within))]
     return "\n\n".join(parts) + "\n"
 
 

@@ -13,6 +13,7 @@ from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Target
 from tflite_edge.samples import samples_of, score_job
 from tflite_edge.targets import open_machine
+from tflite_edge.targets.machine import scored_note
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,21 @@ def evaluate(
 ) -> Evaluation:
     """Score `model` on the test samples of `data`, by default of what it was made with, or of the digits.
 
-    task and normalize "auto": as the manifest beside the model says, else chosen (`samples_of`). Raises EdgeError.
+    target.samples of them at most. task and normalize "auto": as the manifest beside the model says, else chosen
+    (`samples_of`). Raises EdgeError.
     """
     from tflite_edge.tf.data.packs import write_pack
 
     path, target = Path(model), target or Target()
     machine, facts = open_machine(target.on), flatbuffer.inspect(path)
-    samples = samples_of(path, facts, data, task=task, normalize=normalize, target=target, listen=listen)
+    most = target.samples or machine.samples
+    samples = samples_of(path, facts, data, task=task, normalize=normalize, target=target, most=most, listen=listen)
+    count, notes = len(samples.x), samples.notes
+    if count < samples.available:
+        notes = (scored_note(count, samples.available, machine), *notes)
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         pack = write_pack(Path(work) / "test.npz", samples.x, samples.y, anomaly=samples.anomaly)
-        listen(Event("score", f"{len(samples.x)} samples"))
+        listen(Event("score", f"{count} samples on {machine.name}"))
         job = score_job(path, pack, samples.fed, target)
         score = machine.score_of(facts, job, deadline_s=target.deadline_s)
-    return Evaluation(score, samples.preprocess, samples.why, samples.labels, samples.notes)
+    return Evaluation(score, samples.preprocess, samples.why, samples.labels, notes)

@@ -41,7 +41,7 @@ def find_inputs(path: Path, facts: Facts, data: str, most: int, listen: Listener
     """
     made = made_with(path, facts.file.sha256)
     if data:
-        found = samples_of(path, facts, data, listen=listen)
+        found = samples_of(path, facts, data, most=most, listen=listen)
         pack = Pack(found.x, found.y, None, anomaly=found.anomaly)
         notes = (f"normalize: {found.why}", *found.notes)
         inputs = Inputs(pack, found.fed, f"test samples of {data}", notes=notes)

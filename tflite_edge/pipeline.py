@@ -19,6 +19,7 @@ from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.verdict import FAILED, Finding, drop_of, judge, verdict_of
 from tflite_edge.targets import open_machine
+from tflite_edge.targets.machine import Machine, scored_note
 
 if TYPE_CHECKING:
     from tflite_edge.tf.source import Packs
@@ -35,7 +36,9 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     from tflite_edge.tf.source import open_untrained, refuse_unknown
 
     refuse_unknown(recipe)
-    open_machine(recipe.target.on)  # refused here, before anything is trained
+    machine = open_machine(recipe.target.on)  # refused here, before anything is trained
+    machine.refuse(recipe.target.runtime)
+    most = recipe.target.samples or machine.samples
     out = Path(out)
     artifact = Artifact(out, recipe, argv)
     with artifact.timed("load"):
@@ -49,6 +52,8 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     with Variants(source) as variants, tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         samples = source.write_pack(Path(work) / "samples.npz", most=200)
         artifact.describe(source.recipe, source.provenance(), source.data.preprocess, samples)
+        if most and most < len(source.data.test):
+            artifact.remark(scored_note(most, len(source.data.test), machine))
         conversions = recipe.convert.conversions(original=bool(source.steps))
         for number, conversion in enumerate(conversions):
             listen(Event("convert", conversion.label, number, len(conversions)))
@@ -56,8 +61,8 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
                 with artifact.timed(f"convert {conversion.label}"):
                     made = variants.make(conversion)
                 with artifact.timed(f"prove {conversion.label}"):
-                    packs = source.write_packs(Path(work), conversion)
-                    variant = prove(made, conversion, packs, source.data.preprocess, recipe)
+                    packs = source.write_packs(Path(work), conversion, most)
+                    variant = prove(made, conversion, packs, source.data.preprocess, recipe, machine=machine)
             except (ModelError, TargetError) as error:
                 if conversion.original:
                     artifact.remark(f"no {conversion.label} to compare with: {error.what}")
@@ -70,14 +75,17 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
     return artifact.finish()
 
 
-def prove(made: Path, conversion: Conversion, packs: Packs, preprocess: Preprocess, recipe: Recipe) -> Variant:
+def prove(
+    made: Path, conversion: Conversion, packs: Packs, preprocess: Preprocess, recipe: Recipe, *, machine: Machine
+) -> Variant:
     """Read the bytes back, run them on the target's runtime, and hold both against what was asked."""
     facts = flatbuffer.inspect(made)
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
     job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(packs.test), preprocess=fed)
-    machine = open_machine(recipe.target.on)
     score = machine.score_of(facts, replace(job, workers=cores()), deadline_s=recipe.target.deadline_s)
-    bench = machine.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
+    bench = None
+    if not machine.emulated:  # its clock says nothing about the board
+        bench = machine.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
     findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
     if conversion.original:  # made to compare with: nothing is promised of it
         findings = []

@@ -20,6 +20,7 @@ from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import DataSource, Recipe, Target, read_recipe
 from tflite_edge.targets import open_machine
+from tflite_edge.targets.machine import Machine
 
 if TYPE_CHECKING:
     from tflite_edge.flatbuffer.facts import Facts
@@ -40,12 +41,13 @@ class Made:
 class Samples:
     """Test samples of some data for one model. x: uint8 or float32 [n, ...], raw; y: labels or targets [n, ...].
 
-    preprocess: how the data are normalised, and why; fed: what is left to do in front of the model, which is nothing
-    where it has that arithmetic baked in.
+    available: how many test samples there are. preprocess: how the data are normalised, and why; fed: what is left to
+    do in front of the model, which is nothing where it has that arithmetic baked in.
     """
 
     x: NDArray[Any]
     y: NDArray[Any] | None
+    available: int
     anomaly: bool
     preprocess: Preprocess
     fed: Preprocess
@@ -78,9 +80,10 @@ def samples_of(
     task: str = "auto",
     normalize: str = "auto",
     target: Target | None = None,
+    most: int | None = None,
     listen: Listener = silent,
 ) -> Samples:
-    """The test samples of `data`, by default of what the model was made with, or of the digits.
+    """The test samples of `data`, by default of what the model was made with, or of the digits; `most` at most.
 
     Of the data that the manifest beside the model names, however they are spelt, those that `convert` did not train
     or calibrate with, and the same preprocessing. task "auto" is what the manifest says; without a manifest and with
@@ -89,7 +92,9 @@ def samples_of(
     from tflite_edge.tf.data.dataset import split
     from tflite_edge.tf.data.sources import open_source, refuse_other_classes
 
-    made, target = made_with(path, facts.file.sha256), target or Target()
+    target = target or Target()
+    machine = open_machine(target.on)
+    made = made_with(path, facts.file.sha256)
     source = data or (made.recipe.data.source if made else "digits")
     if made and task == "auto":
         task = made.recipe.data.task
@@ -107,12 +112,13 @@ def samples_of(
     if made and normalize == "auto":
         preprocess, why = made.manifest.preprocess, "the manifest beside the model says so"
     else:
-        preprocess, why = _choose(facts, pool, asked, path, target)
+        preprocess, why = _choose(facts, pool, asked, path, target, machine=machine)
     dataset = split(pool, asked, preprocess)
     fed = Preprocess(channels=preprocess.channels) if made and made.variant.baked else preprocess
     notes = list(dict.fromkeys([*notes, *dataset.notes, *pool.notes]))
-    test = dataset.test
-    return Samples(test.raw, test.y, dataset.anomaly, preprocess, fed, why, pool.classes, tuple(notes))
+    test, chosen = dataset.test, dataset.test.spread(most)
+    y = None if test.y is None else test.y[chosen]
+    return Samples(test.raw[chosen], y, len(test), dataset.anomaly, preprocess, fed, why, pool.classes, tuple(notes))
 
 
 def score_job(path: Path, pack: Path, preprocess: Preprocess, target: Target) -> Job:
@@ -128,7 +134,9 @@ def score_job(path: Path, pack: Path, preprocess: Preprocess, target: Target) ->
     )
 
 
-def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Target) -> tuple[Preprocess, str]:
+def _choose(
+    facts: Facts, pool: Pool, data: DataSource, path: Path, target: Target, *, machine: Machine
+) -> tuple[Preprocess, str]:
     """(preprocess, why) for a model that came without a manifest."""
     from tflite_edge.tf.data.dataset import split
     from tflite_edge.tf.data.normalization import choose, trials
@@ -141,14 +149,14 @@ def _choose(facts: Facts, pool: Pool, data: DataSource, path: Path, target: Targ
     if len(tried) == 1:
         ((name, preprocess),) = tried.items()
         return preprocess, "the model takes raw bytes" if raw_bytes else f"{name}: as asked, or the data are not images"
-    samples = split(pool, data, next(iter(tried.values()))).unseen_by_the_test()
+    samples = split(pool, data, next(iter(tried.values()))).unseen_by_the_test(machine.samples or 500)
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         pack = write_pack(Path(work) / "samples.npz", samples.raw, None)
 
         def answer(preprocess: Preprocess) -> NDArray[np.float32]:
             outputs = Path(work) / "outputs.npy"
             job = replace(score_job(path, pack, preprocess, target), outputs=str(outputs))
-            open_machine(target.on).score_of(facts, job, deadline_s=target.deadline_s)
+            machine.score_of(facts, job, deadline_s=target.deadline_s)
             answers: NDArray[np.float32] = np.load(outputs)
             return answers
 

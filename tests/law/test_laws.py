@@ -32,7 +32,10 @@ def test_the_import_contracts_hold():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS), ["emulator", "install", "--help"]],
+)
 def test_help_loads_nothing_heavy(arguments):
     loaded = python(
         f"import sys, json; sys.argv = ['tflite-edge', *{arguments!r}]; from tflite_edge.cli import main\n"

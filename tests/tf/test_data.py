@@ -419,6 +419,18 @@ def test_keras_data_sets_come_from_keras_s_cache_offline(tmp_path, monkeypatch):
         open_source("mnist")
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=200), st.integers(1, 250))
+def test_fewer_samples_keep_the_shares_of_the_classes(labels, most):
+    part = Split(pool_of(labels), np.arange(len(labels)), SMALL)
+    assert part.spread(None).tolist() == list(range(len(labels)))
+    chosen = part.spread(most)
+    assert len(set(chosen.tolist())) == len(chosen) == min(most, len(labels))
+    assert np.all(np.diff(chosen) > 0)
+    wanted, found = (np.bincount(y, minlength=5) for y in (part.y, part.y[chosen]))
+    assert np.abs(found - wanted * len(chosen) / len(labels)).max() <= 1
+
+
 def test_the_normalisation_of_training_is_found(small_model, image_folder):
     from tflite_edge.harness.preprocess import normalize
     from tflite_edge.tf.source import predict

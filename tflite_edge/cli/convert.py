@@ -90,6 +90,12 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     help="What proves the files.",
 )
 @click.option("--threads", "target__threads", type=int, help="Threads of the timed interpreter.")
+@click.option(
+    "--samples",
+    "target__samples",
+    type=click.IntRange(1),
+    help="Most test samples that are scored.  [default: all, 200 on an emulated board]",
+)
 @click.option("--max-drop", "gates__max_drop", type=float, help="Points of accuracy that may be lost.")
 @click.option("--accept-degraded", is_flag=True, help="Exit 0 although a promise was broken.")
 @format_option
@@ -103,6 +109,7 @@ def command(source: str, out: Path | None, sink: Sink, accept_degraded: bool, **
     tflite-edge convert mobilenet
     tflite-edge convert models/mobilenet.toml --quantize int8,int16x8 --format json
     tflite-edge convert my_model.h5 --data my_images/ --quantize int8 -o out/
+    tflite-edge convert mobilenet --on emulator:pi4
     """
     from tflite_edge.pipeline import convert
     from tflite_edge.records.plain import to_plain

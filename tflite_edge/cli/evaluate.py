@@ -26,6 +26,11 @@ from tflite_edge.records.verdict import OK
 )
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of each interpreter.")
 @click.option(
+    "--samples",
+    type=click.IntRange(1),
+    help="Most samples, drawn class by class.  [default: all, 200 on an emulated board]",
+)
+@click.option(
     "--deadline",
     type=click.FloatRange(0, min_open=True),
     default=600.0,
@@ -41,6 +46,7 @@ def command(
     on: str,
     runtime: str,
     threads: int,
+    samples: int | None,
     deadline: float,
     sink: Sink,
 ) -> None:
@@ -49,13 +55,13 @@ def command(
     \b
     tflite-edge evaluate build/mobilenet/mobilenet-static-wi8ai8.tflite
     tflite-edge evaluate model.tflite --data photos/ --normalize=-1..1 --format json
+    tflite-edge evaluate model.tflite --on emulator:pi4 --samples 100
     """
     from tflite_edge.evaluation import evaluate
     from tflite_edge.records.plain import to_plain
     from tflite_edge.records.recipe import Target
 
+    target = Target(on, runtime, threads, deadline, samples or 0)
     with sink.listening() as listen:
-        result = evaluate(
-            model, data, task=task, normalize=normalize, target=Target(on, runtime, threads, deadline), listen=listen
-        )
+        result = evaluate(model, data, task=task, normalize=normalize, target=target, listen=listen)
     sink.result("evaluate", OK, {"model": model, **to_plain(result)}, *show.evaluation(result, model))

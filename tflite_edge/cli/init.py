@@ -87,6 +87,7 @@ on = "local"                # emulator:pi4, ssh://USER@HOST[:PORT]: where the ha
 runtime = "auto"            # ai-edge-litert, tflite-runtime
 threads = 1
 deadline_s = 600.0
+samples = 0                 # most test samples that are scored; 0: all, or 200 on an emulated board
 
 [gates]                     # what the exported files must reach on the target's runtime
 max_drop = 1.0              # points of accuracy below the float Keras model

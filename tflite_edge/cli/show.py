@@ -55,6 +55,12 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     if ran:
         threads = f"{ran.threads} thread{'s' if ran.threads > 1 else ''}"
         yield f"ran on {ran.runtime.name} {ran.runtime.version}, {threads}, this machine ({manifest.host['cpu']})"
+    scored = next((model.score for model in manifest.models if model.score and not model.bench), None)
+    if scored:
+        yield (
+            f"ran on {scored.runtime.name} {scored.runtime.version}, {scored.runtime.machine}, on {scored.images} "
+            f"samples: {manifest.recipe.target.on}; no times, because an emulated clock says nothing"
+        )
     yield f"in {out}: {manifest.name}-SCHEME.tflite, manifest.json, labels.txt, samples.npz"
 
 

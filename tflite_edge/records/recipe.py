@@ -181,19 +181,21 @@ class Convert:
 class Target:
     """Where the harness runs (`on`, as `targets.open_machine` takes it), and with what.
 
-    deadline_s: the longest one harness process may take.
+    deadline_s: the longest one harness process may take. samples: the most test samples that are scored, drawn class by
+    class; 0: all of them, or as many as the machine says are worth the time (`Machine.samples`).
     """
 
     on: str = "local"
     runtime: str = "auto"
     threads: int = 1
     deadline_s: float = 600.0
+    samples: int = 0
 
     def __post_init__(self) -> None:
         if self.runtime not in ("auto", *RUNTIMES):
             raise RecipeError(f"unknown runtime {self.runtime!r}", do=nearest(self.runtime, ("auto", *RUNTIMES)))
-        if self.threads < 1 or not self.deadline_s > 0:
-            raise RecipeError("[target] takes threads >= 1 and deadline_s > 0")
+        if self.threads < 1 or not self.deadline_s > 0 or self.samples < 0:
+            raise RecipeError("[target] takes threads >= 1, deadline_s > 0 and samples >= 0")
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,21 @@ from tflite_edge.records.plain import from_plain
 DEADLINE_S = 600.0
 
 
+def scored_note(most: int, total: int, machine: Machine) -> str:
+    """Why not all test samples were scored."""
+    why = f": {machine.name} is slow" if most == machine.samples else ""
+    return f"{most} of {total} test samples are scored{why} (--samples {total} scores all)"
+
+
 class Machine(ABC):
-    """Somewhere the harness runs. name: as `--on` spells it. emulated: its clock says nothing about the board."""
+    """Somewhere the harness runs. name: as `--on` spells it. emulated: its clock says nothing about the board.
+
+    samples: as many test samples as are scored there unless more are asked for; None: all.
+    """
 
     name = ""
     emulated = False
+    samples: int | None = None
 
     @abstractmethod
     def run(self, job: Job, *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
@@ -27,6 +37,9 @@ class Machine(ABC):
         Raises ModelError, MissingError or DataError as the harness found them, TargetError when it died, could
         not be reached, or did not answer within the deadline.
         """
+
+    def refuse(self, runtime: str) -> None:  # noqa: B027 - most machines cannot know
+        """Raise UsageError for a runtime that is known not to exist there."""
 
     def bench(self, job: Job, *, deadline_s: float = DEADLINE_S) -> BenchResult:
         """Time the job's model. Raises as `run` does."""

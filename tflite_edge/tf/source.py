@@ -93,22 +93,21 @@ class Source:
 
         return np.load(cached("reference", key, make) / "reference.npy")
 
-    def write_packs(self, folder: Path, conversion: Conversion) -> Packs:
-        """The packs that prove a conversion, in `folder`."""
+    def write_packs(self, folder: Path, conversion: Conversion, most: int | None = None) -> Packs:
+        """The packs that prove a conversion, in `folder`: with all test samples, or `most` of them."""
         return Packs(
-            self.write_pack(folder / "test.npz", conversion),
+            self.write_pack(folder / "test.npz", conversion, most),
             self.write_pack(folder / "one.npz", conversion, most=1),
         )
 
     def write_pack(self, path: Path, conversion: Conversion | None = None, most: int | None = None) -> Path:
-        """The test samples as .npz with labels and Keras's answers, or `most` of them, spread evenly.
+        """The test samples as .npz with labels and Keras's answers, or `most` of them, class by class.
 
         reference: the model behind the conversion; baseline: the float model as it came.
         """
         test = self.data.test
         reference = (self.behind(conversion) if conversion else self).reference()
-        count = len(test) if most is None else min(most, len(test))
-        chosen = np.linspace(0, len(test) - 1, count).round().astype(int)
+        chosen = test.spread(most)
         y = None if test.y is None else test.y[chosen]
         baseline = None if self.original is None else self.original.reference()[chosen]
         return write_pack(path, test.raw[chosen], y, reference[chosen], baseline, anomaly=self.data.anomaly)

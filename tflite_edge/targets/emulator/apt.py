@@ -90,24 +90,38 @@ class Apt:
         alone."""
         self._mirror = found[0][0]
         plain = [(uri, suite) for uri, suite in found if suite == SUITE]
-        for some in [found, plain] if len(plain) < len(found) else [found]:
-            (self.folder / "debian.sources").write_text("\n".join(_stanza(*source) for source in some))
-            try:
-                self._get("update")
-            except MissingError as error:
-                if some is plain or len(plain) == len(found):
-                    raise
-                listen(Event("index", f"without Debian's updates: {error.evidence.splitlines()[0]}", warning=True))
-            else:
-                return
+        try:
+            self._read_index(found)
+        except MissingError as error:
+            if len(plain) == len(found):
+                raise
+            self._read_index(plain)
+            listen(Event("index", f"without Debian's updates: {error.evidence.partition(chr(10))[0]}", warning=True))
+
+    def _read_index(self, some: Sequence[tuple[str, str]]) -> None:
+        (self.folder / "debian.sources").write_text("\n".join(_stanza(*source) for source in some))
+        self._get("update")
 
     def packages(self, names: Sequence[str]) -> list[Part]:
         """Exactly these packages. Raises MissingError."""
-        return _parts(self._get("download", "--print-uris", *names))
+        printed = self._get("download", "--print-uris", *names)
+        found = [
+            Part(*_named(file), file, digest)
+            for file, digest in re.findall(r"^'[^']+' (\S+\.deb) \d+ SHA256:([0-9a-f]{64})$", printed, re.MULTILINE)
+        ]
+        if len(found) != len(names):
+            raise MissingError(
+                f"apt tells the SHA-256 of {len(found)} of {len(names)} packages",
+                evidence=printed[-1500:],
+                do="use a mirror of Debian itself (--mirror), or a newer apt",
+            )
+        return found
 
     def closure(self, name: str) -> list[Part]:
         """A package with all that it depends on. Raises MissingError."""
-        return _parts(self._get("install", "--print-uris", "--yes", "--no-install-recommends", name))
+        printed = self._get("install", "--print-uris", "--yes", "--no-install-recommends", name)
+        files = re.findall(r"^'[^']+' (\S+\.deb) ", printed, re.MULTILINE)  # here apt tells MD5 sums
+        return self.packages(["=".join(_named(file)) for file in files])
 
     def fetch(self, parts: Sequence[Part], listen: Listener) -> list[Path]:
         """The packages as files, those that are already there whole included. Raises MissingError."""
@@ -188,13 +202,10 @@ def _stanza(uri: str, suite: str) -> str:
     return f"Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"
 
 
-def _parts(printed: str) -> list[Part]:
-    """The packages of a `--print-uris`: 'URI' FILE SIZE SHA256:DIGEST."""
-    found = []
-    for file, digest in re.findall(r"^'[^']+' (\S+\.deb) \d+ SHA256:([0-9a-f]{64})$", printed, re.MULTILINE):
-        name, version, _ = file.split("_")
-        found.append(Part(name, unquote(version), file, digest))
-    return found
+def _named(file: str) -> tuple[str, str]:
+    """(name, version) of NAME_VERSION_ARCHITECTURE.deb."""
+    name, version, _ = file.split("_")
+    return name, unquote(version)
 
 
 def whole(path: Path, digest: str) -> bool:

@@ -47,6 +47,15 @@ class Split:
         """float32 [n, ...]: what the model takes."""
         return normalize(self.raw, self.preprocess)
 
+    def spread(self, most: int | None) -> np.ndarray:
+        """int64: the numbers of `most` samples, or of all, in their order; each class keeps its share."""
+        y, count = self.y, len(self)
+        order = np.arange(count)
+        if y is not None and y.ndim == 1 and np.issubdtype(y.dtype, np.integer):
+            order = np.argsort(y, kind="stable")
+        chosen = np.linspace(0, count - 1, count if most is None else min(most, count)).round().astype(int)
+        return np.sort(order[chosen])
+
     def first(self, count: int) -> np.ndarray:
         """float32 [count, ...]: the first samples of `x`, without normalising the others."""
         return normalize(self.raw[:count], self.preprocess)
