@@ -5,7 +5,7 @@
     manifest = edge.convert(edge.recipe_for("mobilenet"), out="build/mobilenet")
     print(manifest.verdict, [model.file for model in manifest.models])
 
-`convert`, `evaluate`, `bench` and `inspect` are the commands' verbs; everything is loaded on first use.
+`convert`, `evaluate`, `compare`, `bench` and `inspect` are the commands' verbs; everything is loaded on first use.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "convert": "tflite_edge.pipeline",
     "evaluate": "tflite_edge.evaluation",
+    "compare": "tflite_edge.comparison",
+    "compare_layers": "tflite_edge.layers",
     "bench": "tflite_edge.targets",
     "inspect": "tflite_edge.flatbuffer",
     "recipe_for": "tflite_edge.records.recipe",

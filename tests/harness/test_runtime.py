@@ -108,3 +108,13 @@ def test_other_files_are_refused_before_the_runtime_sees_them(tmp_path, content)
         runtime.open_interpreter(str(path), chosen, 1)
     with pytest.raises(ModelError, match="cannot read"):
         runtime.open_interpreter(str(tmp_path / "none.tflite"), chosen, 1)
+
+
+def test_kernels_that_a_runtime_cannot_be_asked_for_are_refused_with_the_reason(installed, tmp_path):
+    """TFLite before 2.5 has no OpResolverType."""
+    installed(tflite_runtime="2.4.0")
+    (tmp_path / "m.tflite").write_bytes(b"\0\0\0\0TFL3")
+    with pytest.raises(MissingError, match="has no reference kernels to choose") as caught:
+        runtime.open_interpreter(str(tmp_path / "m.tflite"), runtime.choose("tflite-runtime"), 1, "reference")
+    assert "OpResolverType.BUILTIN_REF" in caught.value.evidence
+    assert caught.value.do

@@ -45,10 +45,12 @@ class _Graph:
     def __init__(self) -> None:
         self.tensors: list[Any] = []
         self.buffers: list[Any] = [tfl.BufferT()]  # buffer 0 is the empty one
+        self.codes: list[Any] = []
+        self.nodes: list[Any] = []
 
-    def tensor(self, shape, dtype="float32", *, data=None, scale=None, zero=0) -> int:
+    def tensor(self, shape, dtype="float32", *, data=None, scale=None, zero=0, name=None) -> int:
         made = tfl.TensorT()
-        made.name = f"t{len(self.tensors)}".encode()
+        made.name = (f"t{len(self.tensors)}" if name is None else name).encode()
         made.shape, made.type, made.buffer = list(shape), TYPES[dtype], 0
         if data is not None:
             buffer = tfl.BufferT()
@@ -61,21 +63,33 @@ class _Graph:
         self.tensors.append(made)
         return len(self.tensors) - 1
 
-    def finish(self, operator: str, inputs, outputs, *, constants=(), options=None, version=1) -> bytes:
+    def node(self, operator: str, inputs, outputs, *, constants=(), options=None, version=1) -> Any:
+        """Add one operator; its options, a table of defaults, are returned."""
         code = tfl.OperatorCodeT()
         code.builtinCode = getattr(tfl.BuiltinOperator, operator)
         code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), version
         node = tfl.OperatorT()
+        node.opcodeIndex = len(self.codes)
         node.inputs, node.outputs = [*inputs, *constants], list(outputs)
         if options is not None:
             node.builtinOptions = getattr(tfl, options + "T")()
             node.builtinOptionsType = getattr(tfl.BuiltinOptions, options)
+        self.codes.append(code)
+        self.nodes.append(node)
+        return node.builtinOptions
+
+    def finish(self, operator: str, inputs, outputs, **about) -> bytes:
+        """The file with this as its last operator."""
+        self.node(operator, inputs, outputs, **about)
+        return self.pack(inputs, outputs)
+
+    def pack(self, inputs, outputs) -> bytes:
         graph = tfl.SubGraphT()
-        graph.name, graph.tensors, graph.operators = b"main", self.tensors, [node]
+        graph.name, graph.tensors, graph.operators = b"main", self.tensors, self.nodes
         graph.inputs, graph.outputs = list(inputs), list(outputs)
         model = tfl.ModelT()
         model.version, model.description = 3, b"tiny"
-        model.operatorCodes, model.subgraphs, model.buffers = [code], [graph], self.buffers
+        model.operatorCodes, model.subgraphs, model.buffers = self.codes, [graph], self.buffers
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())

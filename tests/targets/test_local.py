@@ -107,9 +107,9 @@ import sys
 from tflite_edge.harness import score
 from tflite_edge.records.job import Job
 real = score.open_interpreter
-def telling(path, chosen, threads):
+def telling(path, chosen, threads, kernels):
     print("threads", threads)
-    return real(path, chosen, threads)
+    return real(path, chosen, threads, kernels)
 score.open_interpreter = telling
 score.score(Job("score", sys.argv[1], threads=4, workers=int(sys.argv[3]), pack=sys.argv[2]))
 """

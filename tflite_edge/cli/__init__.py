@@ -19,6 +19,7 @@ COMMANDS = {
     "convert": "Make flatbuffers from a Keras model and prove them on a TFLite runtime.",
     "inspect": "Read a .tflite file's bytes: types, operators, quantisation, sizes.",
     "bench": "Time a .tflite file: start-up, latency, memory, stability.",
+    "compare": "Hold a .tflite file's answers on several targets, or two files' layers, against each other.",
     "evaluate": "Score a .tflite file on labelled data.",
     "emulator": "Install, list and remove emulated Raspberry Pis.",
     "models": "List the zoo of lightweight models.",

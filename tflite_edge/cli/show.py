@@ -38,9 +38,9 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
                 _kib(model.bytes if model.file else None),
                 _kib(model.gzip_bytes if model.file else None),
                 _kib(bench.resident_bytes if bench else None),
-                _percent(_quality(score) if score else None),
+                percent(_quality(score) if score else None),
                 drop,
-                _percent(score.agreement if score else None),
+                percent(score.agreement if score else None),
                 _ms(bench.median_s) if bench else "-",
                 f"{floats[0] / bench.median_s:.2f}" if floats and bench else "-",
                 "-" if model.original else model.verdict,
@@ -50,7 +50,7 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     columns = ["scheme ", "KiB", "gzip", "in RAM", quality, "drop points", "agree %", "ms", "x float", "verdict "]
     yield Table(columns, rows, spare=("gzip", "in RAM", "x float", "agree %"))
     yield from manifest.realised
-    yield from _findings((f.what, f) for model in manifest.models for f in model.findings)
+    yield from findings((f.what, f) for model in manifest.models for f in model.findings)
     ran = next((model.bench for model in manifest.models if model.bench), None)
     if ran:
         threads = f"{ran.threads} thread{'s' if ran.threads > 1 else ''}"
@@ -77,7 +77,7 @@ def _steps(steps: Sequence[StepRecord]) -> Table:
             _change(step.before.macs, step.after.macs or step.before.macs),
             f"{100 * step.after.sparsity:.0f}",
             f"{step.after.half_unique:,}",
-            f"{_percent(step.before.top1)} -> {_percent(step.after.top1)}",
+            f"{percent(step.before.top1)} -> {percent(step.after.top1)}",
         ]
         for step in steps
     ]
@@ -100,9 +100,9 @@ def _change(before: int | None, after: int | None) -> str:
     return f"{before:,}" + (f" -> {after:,}" if after != before else "")
 
 
-def _findings(found: Iterable[tuple[str, Finding]]) -> Iterable[str]:
+def findings(found: Iterable[tuple[str, Finding]], head: str = "broken promise") -> Iterable[str]:
     for what, finding in found:
-        yield f"broken promise: {what}"
+        yield f"{head}: {what}"
         yield from (f"  {line}" for line in finding.evidence.splitlines())
         if finding.do:
             yield f"  do: {finding.do}"
@@ -162,7 +162,12 @@ def _kib(count: int | None) -> str:
     return "-" if kib is None else f"{kib:,.0f}" if kib >= 1000 else f"{kib:.1f}"
 
 
-def _percent(share: float | None) -> str:
+def rounded(value: float) -> str:
+    """One decimal, and never `-0.0`."""
+    return f"{round(value, 1) + 0.0:.1f}"
+
+
+def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
 
 
@@ -203,7 +208,7 @@ def evaluation(result: Evaluation, model: str) -> Iterable[Table | str]:
     if score.task == "classification":
         yield Table(
             ["top-1 %", "top-5 %", "images/s", "workers"],
-            [[_percent(score.top1), _percent(score.top5), f"{score.images_per_s:,.0f}", str(score.workers)]],
+            [[percent(score.top1), percent(score.top5), f"{score.images_per_s:,.0f}", str(score.workers)]],
         )
         yield from _confused(score, result.labels)
     elif score.task == "anomaly":

@@ -76,6 +76,10 @@ def _do(job: Job) -> Dict[str, Any]:
         from tflite_edge.harness.bench import bench
 
         return to_plain(bench(job))
+    if job.verb == "layers":
+        from tflite_edge.harness.layers import layers
+
+        return to_plain(layers(job))
     from tflite_edge.harness.score import score
 
     return to_plain(score(job))

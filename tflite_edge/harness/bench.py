@@ -31,7 +31,7 @@ def bench(job: Job) -> BenchResult:
     """Run the model of `job` on one input, set once. Raises ModelError, MissingError or DataError."""
     chosen = choose(job.runtime)
     began = perf_counter_ns()
-    interpreter = open_interpreter(job.model, chosen, job.threads)
+    interpreter = open_interpreter(job.model, chosen, job.threads, job.kernels)
     init_s = (perf_counter_ns() - began) * 1e-9
 
     details = interpreter.get_input_details()
@@ -45,7 +45,7 @@ def bench(job: Job) -> BenchResult:
     peak_bytes, peak_why = peak()
 
     def another() -> Any:
-        copy = open_interpreter(job.model, chosen, job.threads)
+        copy = open_interpreter(job.model, chosen, job.threads, job.kernels)
         for index, value in inputs:
             copy.set_tensor(index, value)
         copy.invoke()

@@ -106,8 +106,18 @@ def _installed_version(name: str) -> str:
         return "of unknown version"
 
 
-def open_interpreter(path: str, chosen: Chosen, threads: int) -> Any:
-    """An interpreter with its tensors allocated. Raises ModelError when there is none to be had."""
+# Names in each runtime's own OpResolverType, which came with TFLite 2.5.
+RESOLVERS = {"reference": "BUILTIN_REF", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
+
+
+def open_interpreter(
+    path: str, chosen: Chosen, threads: int, kernels: str = "default", *, keep_tensors: bool = False
+) -> Any:
+    """An interpreter with its tensors allocated. Raises ModelError when there is none to be had.
+
+    kernels: one of records.job.KERNELS. Raises MissingError where the runtime cannot be asked for them.
+    keep_tensors: intermediate tensors can be read after an inference; without it they silently hold garbage.
+    """
     try:
         with open(path, "rb") as stream:
             head = stream.read(8)
@@ -119,10 +129,29 @@ def open_interpreter(path: str, chosen: Chosen, threads: int) -> Any:
             evidence=f"it begins with {head!r}; bytes 4 to 8 of a TFLite flatbuffer are {IDENTIFIER!r}",
             do="give the .tflite file that the converter wrote, copied in binary mode",
         )
+    asked = _options(chosen, kernels, keep_tensors)
     with refusals(path, chosen):
-        interpreter = chosen.module.Interpreter(model_path=path, num_threads=threads)
+        interpreter = chosen.module.Interpreter(model_path=path, num_threads=threads, **asked)
         interpreter.allocate_tensors()
     return interpreter
+
+
+def _options(chosen: Chosen, kernels: str, keep_tensors: bool) -> Dict[str, Any]:
+    """What is asked of the constructor beyond the model; nothing where the defaults are meant."""
+    asked: Dict[str, Any] = {}
+    if kernels != "default":
+        resolvers = getattr(chosen.module, "OpResolverType", None)
+        resolver = getattr(resolvers, RESOLVERS[kernels], None)
+        if resolver is None:
+            raise MissingError(
+                f"{chosen.title} has no {kernels} kernels to choose",
+                evidence=f"its interpreter module has no OpResolverType.{RESOLVERS[kernels]}",
+                do=INSTALL[chosen.name],
+            )
+        asked["experimental_op_resolver_type"] = resolver
+    if keep_tensors:
+        asked["experimental_preserve_all_tensors"] = True
+    return asked
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def score(job: Job) -> ScoreResult:
     workers = min(job.workers, len(pack.x))
     # Several workers already keep every core busy: more threads in each would only take turns.
     threads = job.threads if workers == 1 else 1
-    interpreters = [open_interpreter(job.model, chosen, threads) for _ in range(workers)]
+    interpreters = [open_interpreter(job.model, chosen, threads, job.kernels) for _ in range(workers)]
     check_images(pack.x, interpreters[0].get_input_details(), job.pack)
     outputs_of = interpreters[0].get_output_details()
     if len(outputs_of) != 1:

@@ -15,8 +15,12 @@ from tflite_edge.records.errors import DataError, EdgeError, MissingError, Model
 from tflite_edge.records.preprocess import Preprocess
 
 SCHEMA = 1
-VERBS = ("bench", "score")
+VERBS = ("bench", "score", "layers")
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
+
+# "default": what the package runs by itself, with its default delegates (ai-edge-litert: XNNPACK). "reference": the
+# plain C++ of TFLite's reference operators. "builtin": the optimised kernels without default delegates.
+KERNELS = ("default", "reference", "builtin")
 
 # What the harness raises becomes a kind in the document, and the caller raises the same class again.
 ERROR_KINDS: Dict[str, Type[EdgeError]] = {
@@ -38,10 +42,14 @@ def cores() -> int:
 class Job:
     """What the harness is to do with one model.
 
-    verb: "bench" (time it on random or packed input) or "score" (run a labelled pack through it).
-    runtime: "auto" or one of RUNTIMES. threads: of the interpreter, or of a score's only worker.
+    verb: "bench" (time it on random or packed input), "score" (run a labelled pack through it) or "layers" (run a
+    pack through it and through a quantised twin, `against`, and compare their tensors).
+    runtime: "auto" or one of RUNTIMES. kernels: one of KERNELS. threads: of the interpreter, or of a score's only
+    worker.
     workers: interpreters that share a score's images; of several, each has one thread.
     pack: path of a `.npz` with `x`, and optionally `y` and `reference` (see `harness/score.py`).
+    outputs: path of a `.npy` that a score writes: float32 [N, ...], dequantised.
+    pairs: of "layers": numbers of tensors, (of `model`, of `against`), that should hold the same values.
     """
 
     verb: str
@@ -55,6 +63,9 @@ class Job:
     pack: Optional[str] = None
     preprocess: Optional[Preprocess] = None
     outputs: Optional[str] = None
+    kernels: str = "default"
+    against: Optional[str] = None
+    pairs: Tuple[Tuple[int, ...], ...] = ()
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -67,10 +78,16 @@ class Job:
             raise RecipeError(f"verb must be one of {', '.join(VERBS)}, not {self.verb!r}")
         if self.runtime not in ("auto", *RUNTIMES):
             raise RecipeError(f"runtime must be auto or one of {', '.join(RUNTIMES)}, not {self.runtime!r}")
+        if self.kernels not in KERNELS:
+            raise RecipeError(f"kernels must be one of {', '.join(KERNELS)}, not {self.kernels!r}")
         if min(self.threads, self.workers, self.runs) < 1 or min(self.warmups, self.min_seconds) < 0:
             raise RecipeError("threads, workers and runs are 1 or more; warmups and min_seconds 0 or more")
-        if self.verb == "score" and self.pack is None:
-            raise RecipeError("a score needs a pack")
+        if self.verb in ("score", "layers") and self.pack is None:
+            raise RecipeError(f"{self.verb} needs a pack")
+        if self.verb == "layers" and (self.against is None or not self.pairs):
+            raise RecipeError("layers needs a second model and pairs of tensors")
+        if any(len(pair) != 2 for pair in self.pairs):
+            raise RecipeError("pairs are two tensor numbers each")
 
 
 @dataclass(frozen=True)
@@ -163,3 +180,43 @@ class ScoreResult:
     agreement: Optional[float] = None
     max_difference: Optional[float] = None
     relative_error: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class LayerStats:
+    """One pair of tensors over all samples: f of the float model, q of the quantised one, dequantised.
+
+    signal: sum of f squared; noise: sum of (f - q) squared; cosine: of f and q over all values, None when one is all 0.
+    max_difference: largest |f - q|. scale: one step of q, 0.0 when q is not quantised. low, high: what f reached.
+    used_low, used_high: the stored integers that q reached, None when it is not quantised; limits: those of its type.
+    clipped: share of the values of f that lie more than half a step outside of what q can hold;
+    clipped_samples: share of the samples with such a value.
+    """
+
+    signal: float
+    noise: float
+    cosine: Optional[float]
+    max_difference: float
+    scale: float
+    low: float
+    high: float
+    used_low: Optional[int]
+    used_high: Optional[int]
+    limits: Tuple[int, ...]
+    clipped: float
+    clipped_samples: float
+
+
+@dataclass(frozen=True)
+class LayersResult:
+    """stats: one for each pair of the job, in its order.
+
+    agreement: share of samples on which the last pair has the same argmax; None when it holds one value.
+    """
+
+    runtime: Runtime
+    kernels: str
+    samples: int
+    seconds: float
+    agreement: Optional[float]
+    stats: List[LayerStats]
