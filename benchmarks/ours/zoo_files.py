@@ -1,4 +1,7 @@
-"""Make .tflite files of a zoo model with random weights: zoo_files.py OUT NAME ALPHA SIZE CLASSES MODES IMAGES."""
+"""Make .tflite files of a zoo model with random weights: zoo_files.py OUT NAME ALPHA SIZE CLASSES MODES IMAGES.
+
+ALPHA 0: the model has no width multiplier.
+"""
 
 import sys
 import tempfile
@@ -62,5 +65,5 @@ def settle(model: Any, seen: np.ndarray) -> None:
 
 if __name__ == "__main__":
     out, name, alpha, size, classes, modes, images = sys.argv[1:]
-    chosen = ModelSource(name, input=(int(size), int(size), 3), alpha=float(alpha), weights="random")
+    chosen = ModelSource(name, input=(int(size), int(size), 3), alpha=float(alpha) or None, weights="random")
     main(Path(out), chosen, int(classes), modes.split(","), int(images))

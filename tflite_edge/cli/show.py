@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tflite_edge.cli import show_model
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.job import BenchResult, ScoreResult
 from tflite_edge.records.manifest import Manifest, StepRecord
@@ -131,6 +132,9 @@ def facts(facts: Facts) -> Iterable[Table | str]:
             f"sparse storage: {stored.tensors} tensors take {stored.size_bytes:,} bytes with their indices, "
             f"{stored.dense_bytes:,} if stored whole"
         )
+    yield from show_model.container(facts)
+    yield from show_model.cost(facts)
+    yield from show_model.islands(facts)
     edge = [("input", tensor) for tensor in facts.inputs] + [("output", tensor) for tensor in facts.outputs]
     rows = [
         [side, tensor.name, tensor.dtype, str(list(tensor.shape)), _scale(tensor.scale, tensor.zero_point)]
@@ -144,7 +148,7 @@ def facts(facts: Facts) -> Iterable[Table | str]:
         yield f"float operators left: {len(facts.float_operators)}: {named}"
     if facts.dynamic_shapes:
         yield "some activations have dynamic shapes"
-    yield f"signatures: {', '.join(signature.key for signature in facts.signatures) or 'none'}"
+    yield from show_model.signatures(facts)
     yield f"smallest runtime, as the converter wrote it: {file.min_runtime_version or '-'}"
 
 

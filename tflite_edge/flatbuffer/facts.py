@@ -9,12 +9,15 @@ import hashlib
 import os
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from tflite_edge.flatbuffer import reader, scheme
-from tflite_edge.flatbuffer.graph import Graph, Tensor, graphs, pick
+from tflite_edge.flatbuffer import arena, container, cost, reader, scheme
+from tflite_edge.flatbuffer.arena import Arena
+from tflite_edge.flatbuffer.container import Container, ConversionFact, MetadataFact
+from tflite_edge.flatbuffer.graph import Graph, Operator, Tensor, graphs, pick
+from tflite_edge.flatbuffer.islands import Island, islands
 from tflite_edge.flatbuffer.kernels import KernelFact, compression, kernels
 from tflite_edge.flatbuffer.schema import TYPE_BITS
 from tflite_edge.records.manifest import Compression
@@ -23,6 +26,7 @@ from tflite_edge.records.manifest import Compression
 # pruned or clustered weights (14 MB: 6 s instead of 0.6 s).
 GZIP_LEVEL = 6
 CHUNK_BYTES = 1 << 20
+MOST_LETTERS = 300  # of a tensor's name beside each of many operators
 
 # Optional instead of `| None` below: records.plain.from_plain reads these back and knows only that.
 
@@ -33,7 +37,7 @@ class FileFact:
 
     gzip_bytes: compressed at GZIP_LEVEL. container_bytes: everything that is not a constant's value:
     structure, names, quantisation parameters, metadata. min_runtime_version: as the converter wrote it,
-    None if it did not.
+    None if it did not. entries: the metadata with their sizes. conversion: what the converter says of itself.
     """
 
     name: str
@@ -46,14 +50,19 @@ class FileFact:
     min_runtime_version: Optional[str]  # noqa: UP045 - read back by from_plain
     metadata: tuple[str, ...]
     subgraphs: int
+    entries: tuple[MetadataFact, ...] = ()
+    container: Optional[Container] = None  # noqa: UP045 - read back by from_plain
+    conversion: Optional[ConversionFact] = None  # noqa: UP045 - read back by from_plain
 
 
 @dataclass(frozen=True)
 class TensorFact:
-    """A tensor at the model's edge: real value = scale * (stored value - zero_point).
+    """A tensor: real value = scale * (stored value - zero_point).
 
     dynamic_axes: axes of any size, which `shape` shows as stored (1, usually). scales: number of scales,
-    0 when not quantised, else `scale` and `zero_point` are those of the first channel.
+    0 when not quantised, else `scale` and `zero_point` are those of the first channel, and the channels are
+    those of `axis`. constant: its values are in the file and take `size_bytes` there; role: what for
+    (scheme.role), "" for others. subgraph, index: its place.
     """
 
     name: str
@@ -63,6 +72,30 @@ class TensorFact:
     scales: int
     scale: Optional[float]  # noqa: UP045 - read back by from_plain
     zero_point: Optional[int]  # noqa: UP045 - read back by from_plain
+    subgraph: int = 0
+    index: int = 0
+    axis: int = 0
+    constant: bool = False
+    variable: bool = False
+    size_bytes: int = 0
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class OperatorFact:
+    """One operator. inputs, outputs: indices of its tensors in the subgraph, inputs that are not given left out.
+
+    macs: multiply-accumulates of one run; None for operators that nobody can count from the file.
+    """
+
+    subgraph: int
+    index: int
+    name: str
+    version: int
+    custom: bool
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    macs: Optional[int]  # noqa: UP045 - read back by from_plain
 
 
 @dataclass(frozen=True)
@@ -146,6 +179,9 @@ class Facts:
 
     flex: those of the custom operators that are TensorFlow's own and need its Flex delegate.
     dynamic_shapes: some tensor that is not a constant has an axis of any size.
+    nodes, tensors: all of all subgraphs. macs: multiply-accumulates of one run of the first subgraph,
+    macs_why: what is not in them. arena: the estimated memory of its activations. islands: where a
+    quantised model computes in float.
     """
 
     file: FileFact
@@ -163,6 +199,12 @@ class Facts:
     compression: Optional[Compression]  # noqa: UP045 - read back by from_plain
     float_operators: tuple[FloatOperator, ...]
     dynamic_shapes: bool
+    nodes: tuple[OperatorFact, ...] = ()
+    tensors: tuple[TensorFact, ...] = ()
+    macs: int = 0
+    macs_why: str = ""
+    arena: Optional[Arena] = None  # noqa: UP045 - read back by from_plain
+    islands: tuple[Island, ...] = ()
 
 
 def inspect(source: str | os.PathLike[str] | bytes) -> Facts:
@@ -175,6 +217,7 @@ def inspect(source: str | os.PathLike[str] | bytes) -> Facts:
     custom = sorted({name for name, _, is_custom in operators if is_custom})
     constants = _unique_constants(subgraphs)
     found = kernels(file, [tensor for tensor, role in constants if role == "weight"])
+    macs, macs_why = cost.total(subgraphs[0])
     return Facts(
         file=_file(file, sum(len(tensor.data) for tensor, _ in constants)),
         scheme=name,
@@ -193,10 +236,16 @@ def inspect(source: str | os.PathLike[str] | bytes) -> Facts:
         kernels=found,
         compression=compression(found),
         float_operators=tuple(
-            FloatOperator(graph, o.index, o.name, o.outputs[0].name if o.outputs else "", tensor.dtype)
+            FloatOperator(graph, o.index, o.name, o.outputs[0].name[:MOST_LETTERS] if o.outputs else "", tensor.dtype)
             for graph, o, tensor in census.floats
         ),
         dynamic_shapes=any(t.dynamic_axes and not t.constant for graph in subgraphs for t in graph.tensors),
+        nodes=tuple(_operator(graph, operator) for graph in subgraphs for operator in graph.operators),
+        tensors=tuple(fact for graph in subgraphs for fact in _tensors(graph)),
+        macs=macs,
+        macs_why=macs_why,
+        arena=arena.plan(subgraphs[0]),
+        islands=islands(subgraphs, census),
     )
 
 
@@ -205,13 +254,6 @@ def _most_frequent_first(item: tuple[tuple[str, int, bool], int]) -> tuple[int, 
 
 
 def _file(file: reader.File, constant_bytes: int) -> FileFact:
-    metadata = {table.name: table.buffer for table in file.model.metadata}
-    version = None
-    if "min_runtime_version" in metadata:
-        index = metadata["min_runtime_version"]
-        span = file.span(pick(file, file.model.buffers, index, "the buffer of min_runtime_version"))
-        # A fixed field of 16 bytes, filled up with zeros.
-        version = bytes(file.data[span.start : span.stop][:16]).rstrip(b"\0").decode("ascii", "replace")
     compressor, gzip_bytes = zlib.compressobj(GZIP_LEVEL, wbits=31), 0  # 31: with gzip's header and check sum
     for start in range(0, len(file.data), CHUNK_BYTES):
         gzip_bytes += len(compressor.compress(file.data[start : start + CHUNK_BYTES]))
@@ -223,10 +265,38 @@ def _file(file: reader.File, constant_bytes: int) -> FileFact:
         container_bytes=max(0, len(file.data) - constant_bytes),  # overlapping values are legal
         schema_version=file.model.version,
         description=file.model.description,
-        min_runtime_version=version,
-        metadata=tuple(metadata),
+        min_runtime_version=container.version(file),
+        metadata=tuple(table.name for table in file.model.metadata),
         subgraphs=len(file.model.subgraphs),
+        entries=container.metadata(file),
+        container=container.measure(file, constant_bytes),
+        conversion=container.conversion(file),
     )
+
+
+def _operator(graph: Graph, operator: Operator) -> OperatorFact:
+    return OperatorFact(
+        subgraph=graph.index,
+        index=operator.index,
+        name=operator.name,
+        version=operator.version,
+        custom=operator.custom,
+        inputs=tuple(tensor.index for tensor in operator.inputs),
+        outputs=tuple(tensor.index for tensor in operator.outputs),
+        macs=cost.macs(operator),
+    )
+
+
+def _tensors(graph: Graph) -> list[TensorFact]:
+    used = {tensor.index for operator in graph.operators for tensor in operator.inputs}
+    return [
+        replace(
+            _tensor(tensor),
+            subgraph=graph.index,
+            role=scheme.role(tensor, tensor.index in used) if tensor.constant else "",
+        )
+        for tensor in graph.tensors
+    ]
 
 
 def _tensor(tensor: Tensor) -> TensorFact:
@@ -238,6 +308,11 @@ def _tensor(tensor: Tensor) -> TensorFact:
         scales=tensor.scales,
         scale=tensor.scale,
         zero_point=tensor.zero_point,
+        index=tensor.index,
+        axis=tensor.axis,
+        constant=tensor.constant,
+        variable=tensor.variable,
+        size_bytes=len(tensor.data),
     )
 
 

@@ -12,6 +12,7 @@ from tflite_edge.flatbuffer.sparse import Sparsity
 
 # No kernel takes more than 8 dimensions; the product of very many would take minutes to compute.
 MAX_RANK = 64
+MAX_ELEMENTS = 2**56  # the runtimes count bytes in 64 bits
 
 _Code = tuple[str, int, bool]  # name, version, custom
 
@@ -119,6 +120,8 @@ def _tensor(file: File, index: int, table: Table, spans: list[range]) -> Tensor:
     shape, signature = table.shape, table.shape_signature
     if len(shape) > MAX_RANK or len(signature) > MAX_RANK or min(shape, default=0) < -1:
         raise file.damaged(f"tensor {index} has {len(shape)} dimensions: {str(shape[:8])[:100]}")
+    if abs(math.prod(shape)) > MAX_ELEMENTS:
+        raise file.damaged(f"tensor {index} has more than 2^56 elements: {str(shape[:8])[:100]}")
     if table.external_buffer:
         raise file.damaged(f"tensor {index} keeps its values in another file")
     quantization = table.quantization

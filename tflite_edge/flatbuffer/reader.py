@@ -63,6 +63,8 @@ TABLES: dict[str, dict[str, tuple[Any, ...]]] = {
         "external_buffer": (10, "uint32"),
     },
     "QuantizationParameters": {
+        "min": (0, "4 bytes"),
+        "max": (1, "4 bytes"),
         "scale": (2, "[float32]"),
         "zero_point": (3, "[int64]"),
         "quantized_dimension": (6, "int32"),
@@ -110,6 +112,18 @@ TABLES: dict[str, dict[str, tuple[Any, ...]]] = {
         "name": (0, "string"),
         "tensor_index": (1, "uint32"),
     },
+    # conversion_metadata.fbs: a flatbuffer of its own inside a metadata buffer.
+    "ConversionMetadata": {
+        "environment": (0, "Environment"),
+        "options": (1, "ConversionOptions"),
+    },
+    "Environment": {
+        "tensorflow_version": (0, "string"),
+        "model_type": (2, "int32"),
+    },
+    "ConversionOptions": {
+        "model_optimization_modes": (0, "[int32]"),
+    },
 }
 
 SCALARS = {
@@ -136,18 +150,18 @@ NOT_TFLITE = "give a .tflite file; a Keras model becomes one with `tflite-edge c
 
 
 class File:
-    """The bytes of one model. `name` is used in messages; `model` is the root table."""
+    """The bytes of one flatbuffer. `name` is used in messages; `model` is its root table, a `kind` of TABLES."""
 
-    def __init__(self, data: memoryview, name: str) -> None:
+    def __init__(self, data: memoryview, name: str, kind: str = "Model") -> None:
         self.data, self.name = data, name
-        self._objects_left = MAX_OBJECTS
-        if len(data) < 8 or bytes(data[4:8]) != IDENTIFIER:
+        self._objects_left, self.copied = MAX_OBJECTS, 0
+        if kind == "Model" and (len(data) < 8 or bytes(data[4:8]) != IDENTIFIER):
             raise ModelError(
                 f"{name} is not a TFLite model",
                 evidence=f"{len(data)} bytes, starting {bytes(data[:8])!r}; {IDENTIFIER!r} belongs at byte 4",
                 do=NOT_TFLITE,
             )
-        self.model = Table(self, "Model", self.scalar("uint32", 0))
+        self.model = Table(self, kind, self.scalar("uint32", 0))
 
     def damaged(self, evidence: str) -> ModelError:
         # Names in the file may be megabytes long.
@@ -203,11 +217,27 @@ class Table:
         if field is None:
             raise AttributeError(f"{self._kind} has no field {name!r} in TABLES")
         slot, kind, *default = field
-        entry = 4 + 2 * slot
-        distance = self._file.scalar("uint16", self._vtable + entry) if entry + 2 <= self._vtable_size else 0
+        distance = self._distance(slot)
         value = _decode(self._file, kind, self._at + distance) if distance else _absent(kind, default)
         self.__dict__[name] = value  # found before __getattr__ from now on
         return value
+
+    def _distance(self, slot: int) -> int:
+        """Of the field from the table's start; 0 where it is absent."""
+        entry = 4 + 2 * slot
+        return self._file.scalar("uint16", self._vtable + entry) if entry + 2 <= self._vtable_size else 0
+
+    def span(self, name: str) -> range:
+        """Where the string or vector of numbers `name` lies, its length in front; empty where it is absent."""
+        slot, kind = TABLES[self._kind][name][:2]
+        distance = self._distance(slot)
+        if not distance:
+            return range(0)
+        at = self._at + distance
+        at += self._file.scalar("uint32", at)
+        width = SPANS.get(kind) or (1 if kind == "string" else SCALARS[kind[1:-1]].size)
+        values = self._file.vector(kind, at, width)
+        return range(at, values.stop)
 
 
 def _absent(kind: str, default: Sequence[Any]) -> Any:
@@ -238,7 +268,9 @@ def _text(file: File, span: range) -> str:
     file.spend(len(span))
     raw = bytes(file.data[span.start : span.stop])
     try:
-        return raw.decode()
+        text = raw.decode()
+        # What would move the cursor of a terminal is shown as an escape sequence is written.
+        return text if text.isprintable() else text.encode("unicode_escape").decode()
     except UnicodeDecodeError as error:
         raise file.damaged(f"a text is not UTF-8: {raw[:40]!r}") from error
 

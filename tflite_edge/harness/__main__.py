@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from importlib import import_module
 from typing import Any, Dict, List
 
 from tflite_edge.records.errors import EXIT_INTERRUPTED, EdgeError, MissingError, RecipeError
@@ -72,17 +73,8 @@ def _do(job: Job) -> Dict[str, Any]:
         import numpy  # noqa: F401 - only to say plainly that it is missing
     except ImportError as error:
         raise MissingError("NumPy cannot be imported", evidence=str(error), do="pip install numpy") from error
-    if job.verb == "bench":
-        from tflite_edge.harness.bench import bench
-
-        return to_plain(bench(job))
-    if job.verb == "layers":
-        from tflite_edge.harness.layers import layers
-
-        return to_plain(layers(job))
-    from tflite_edge.harness.score import score
-
-    return to_plain(score(job))
+    work = getattr(import_module(f"tflite_edge.harness.{job.verb}"), job.verb)  # every verb has a module of its name
+    return to_plain(work(job))
 
 
 def _failure(error: EdgeError) -> Dict[str, Any]:

@@ -15,7 +15,7 @@ from tflite_edge.records.errors import DataError, EdgeError, MissingError, Model
 from tflite_edge.records.preprocess import Preprocess
 
 SCHEMA = 1
-VERBS = ("bench", "score", "layers")
+VERBS = ("bench", "score", "layers", "identical")
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 
 # "default": what the package runs by itself, with its default delegates (ai-edge-litert: XNNPACK). "reference": the
@@ -42,8 +42,9 @@ def cores() -> int:
 class Job:
     """What the harness is to do with one model.
 
-    verb: "bench" (time it on random or packed input), "score" (run a labelled pack through it) or "layers" (run a
-    pack through it and through a quantised twin, `against`, and compare their tensors).
+    verb: "bench" (time it on random or packed input), "score" (run a labelled pack through it), "layers" (run a
+    pack through it and through a quantised twin, `against`, and compare their tensors) or "identical" (compare its
+    answers with those of the file `against`).
     runtime: "auto" or one of RUNTIMES. kernels: one of KERNELS. threads: of the interpreter, or of a score's only
     worker.
     workers: interpreters that share a score's images; of several, each has one thread.
@@ -84,8 +85,10 @@ class Job:
             raise RecipeError("threads, workers and runs are 1 or more; warmups and min_seconds 0 or more")
         if self.verb in ("score", "layers") and self.pack is None:
             raise RecipeError(f"{self.verb} needs a pack")
-        if self.verb == "layers" and (self.against is None or not self.pairs):
-            raise RecipeError("layers needs a second model and pairs of tensors")
+        if self.verb in ("layers", "identical") and self.against is None:
+            raise RecipeError(f"{self.verb} needs a second model")
+        if self.verb == "layers" and not self.pairs:
+            raise RecipeError("layers needs pairs of tensors")
         if any(len(pair) != 2 for pair in self.pairs):
             raise RecipeError("pairs are two tensor numbers each")
 
@@ -142,6 +145,17 @@ class BenchResult:
     peak_rss_why: str
     resident_bytes: Optional[int] = None
     resident_why: str = ""
+
+
+@dataclass(frozen=True)
+class IdenticalResult:
+    """Two files asked the same. inputs: how many were answered the same, bit for bit. signatures: keys of those that
+    were run as well. different: "" or what was not the same."""
+
+    runtime: Runtime
+    inputs: int
+    signatures: Tuple[str, ...]
+    different: str
 
 
 @dataclass(frozen=True)
