@@ -42,7 +42,7 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
                 percent(_quality(score) if score else None),
                 drop,
                 percent(score.agreement if score else None),
-                _ms(bench.median_s) if bench else "-",
+                milliseconds(bench.median_s) if bench else "-",
                 f"{floats[0] / bench.median_s:.2f}" if floats and bench else "-",
                 "-" if model.original else model.verdict,
             ]
@@ -156,7 +156,7 @@ def _scale(scale: float | None, zero_point: int | None) -> str:
     return "-" if scale is None else f"{scale:.6g}, {zero_point}"
 
 
-def _ms(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
     """Milliseconds with three digits that mean something."""
     return f"{1e3 * seconds:.3f}" if seconds >= 1e-4 else f"{1e3 * seconds:.4f}"
 
@@ -175,11 +175,11 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
 
 
-def bench(result: BenchResult, model: str) -> Iterable[Table | str]:
+def run_row(result: BenchResult, model: str) -> Iterable[Table | str]:
     memory = [
         "-" if count is None else f"{count / 2**20:.1f}" for count in (result.peak_rss_bytes, result.resident_bytes)
     ]
-    milliseconds = (result.init_s, result.first_s, result.median_s, result.p90_s, result.p99_s, result.min_s)
+    times = (result.init_s, result.first_s, result.median_s, result.p90_s, result.p99_s, result.min_s)
     columns = [
         "init ms",
         "first ms",
@@ -194,7 +194,7 @@ def bench(result: BenchResult, model: str) -> Iterable[Table | str]:
         "own MiB",
     ]
     row = [
-        *(_ms(seconds) for seconds in milliseconds),
+        *(milliseconds(seconds) for seconds in times),
         f"{100 * result.spread:.1f}",
         str(len(result.samples_s)),
     ]

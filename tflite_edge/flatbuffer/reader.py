@@ -216,24 +216,24 @@ class Table:
         field = TABLES[self._kind].get(name)
         if field is None:
             raise AttributeError(f"{self._kind} has no field {name!r} in TABLES")
-        slot, kind, *default = field
-        distance = self._distance(slot)
-        value = _decode(self._file, kind, self._at + distance) if distance else _absent(kind, default)
+        at = self.position_of(name)
+        _, kind, *default = field
+        value = _absent(kind, default) if at is None else _decode(self._file, kind, at)
         self.__dict__[name] = value  # found before __getattr__ from now on
         return value
 
-    def _distance(self, slot: int) -> int:
-        """Of the field from the table's start; 0 where it is absent."""
-        entry = 4 + 2 * slot
-        return self._file.scalar("uint16", self._vtable + entry) if entry + 2 <= self._vtable_size else 0
+    def position_of(self, name: str) -> int | None:
+        """Where in the file the field's value lies, or the pointer to it; None where it is absent."""
+        entry = 4 + 2 * TABLES[self._kind][name][0]
+        distance = self._file.scalar("uint16", self._vtable + entry) if entry + 2 <= self._vtable_size else 0
+        return self._at + distance if distance else None
 
     def span(self, name: str) -> range:
         """Where the string or vector of numbers `name` lies, its length in front; empty where it is absent."""
-        slot, kind = TABLES[self._kind][name][:2]
-        distance = self._distance(slot)
-        if not distance:
+        kind = TABLES[self._kind][name][1]
+        at = self.position_of(name)
+        if at is None:
             return range(0)
-        at = self._at + distance
         at += self._file.scalar("uint32", at)
         width = SPANS.get(kind) or (1 if kind == "string" else SCALARS[kind[1:-1]].size)
         values = self._file.vector(kind, at, width)

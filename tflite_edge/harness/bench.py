@@ -11,10 +11,12 @@ import numpy as np
 from tflite_edge.harness.memory import peak, resident
 from tflite_edge.harness.pack import check_images, load_pack
 from tflite_edge.harness.preprocess import Array, to_input
-from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals, tensors
+from tflite_edge.harness.runtime import Chosen, choose, describe, open_interpreter, refusals, tensors
+from tflite_edge.harness.sensors import sensors, snapshot
 from tflite_edge.records.errors import ModelError
 from tflite_edge.records.job import BenchResult, Job
 from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.sensors import Energy
 
 SEED = 7
 MOST_RUNS = 1_000  # a microsecond model must not fill the memory that is measured, nor the manifest
@@ -30,22 +32,25 @@ MOST_TAIL = 2.0
 def bench(job: Job) -> BenchResult:
     """Run the model of `job` on one input, set once. Raises ModelError, MissingError or DataError."""
     chosen = choose(job.runtime)
+    before = snapshot(job.root)
     began = perf_counter_ns()
-    interpreter = open_interpreter(job.model, chosen, job.threads, job.kernels)
+    interpreter = open_interpreter(job.model, chosen, job.threads, job.kernels, batch=job.batch)
     init_s = (perf_counter_ns() - began) * 1e-9
 
     details = interpreter.get_input_details()
-    inputs = _inputs(job, details)
+    inputs = inputs_of(job, details)
     for index, value in inputs:
         interpreter.set_tensor(index, value)
     with refusals(job.model, chosen):
         first = time_runs(interpreter.invoke, 1, 0.0)
         warmups = time_runs(interpreter.invoke, job.warmups, 0.0)
         samples = time_runs(interpreter.invoke, job.runs, job.min_seconds)
+    found = sensors(before, job.root)
     peak_bytes, peak_why = peak()
+    taken = _energy(interpreter.invoke, job, chosen) if job.energy else None
 
     def another() -> Any:
-        copy = open_interpreter(job.model, chosen, job.threads, job.kernels)
+        copy = open_interpreter(job.model, chosen, job.threads, job.kernels, batch=job.batch)
         for index, value in inputs:
             copy.set_tensor(index, value)
         copy.invoke()
@@ -58,7 +63,7 @@ def bench(job: Job) -> BenchResult:
         resident_bytes, resident_why = None, f"a second interpreter failed: {error}"
 
     p25, median, p75, p90, p99 = (float(value) for value in np.percentile(samples, (25, 50, 75, 90, 99)))
-    stable, stability = judge(samples)
+    stable, stability = judge(samples, found.trouble)
     return BenchResult(
         runtime=describe(chosen),
         threads=job.threads,
@@ -79,7 +84,17 @@ def bench(job: Job) -> BenchResult:
         peak_rss_why=peak_why,
         resident_bytes=resident_bytes,
         resident_why=resident_why,
+        batch=job.batch,
+        sensors=found,
+        energy=taken,
     )
+
+
+def _energy(invoke: Callable[[], None], job: Job, chosen: Chosen) -> Energy:
+    from tflite_edge.harness.energy import energy  # only where it is asked for
+
+    with refusals(job.model, chosen):
+        return energy(invoke, job.energy_s, job.power_command, job.root)
 
 
 def time_runs(invoke: Callable[[], None], runs: int, min_seconds: float) -> List[float]:
@@ -105,13 +120,16 @@ def time_runs(invoke: Callable[[], None], runs: int, min_seconds: float) -> List
     return [time * 1e-9 for time in times]
 
 
-def judge(samples_s: Sequence[float]) -> Tuple[bool, str]:
-    """(stable, a sentence that says why, and what to do when it is not), from samples in the order taken."""
+def judge(samples_s: Sequence[float], trouble: str = "") -> Tuple[bool, str]:
+    """(stable, a sentence that says why, and what to do when it is not), from samples in the order taken.
+
+    trouble: what the sensors say against the run.
+    """
     p25, median, p75, p99 = (float(value) for value in np.percentile(samples_s, (25, 50, 75, 99)))
     spread, tail = (p75 - p25) / median, p99 / median
     third = len(samples_s) // 3
     drift = float(np.median(samples_s[-third:]) / np.median(samples_s[:third])) - 1 if third else 0.0
-    faults = []
+    faults = [trouble] if trouble else []
     if abs(drift) > MOST_DRIFT:
         change = f"the last third is {abs(drift):.0%} {'slower' if drift > 0 else 'faster'} than the first"
         faults.append(f"{change} (cool the board, set the CPU governor to performance, raise the warm-ups)")
@@ -126,7 +144,7 @@ def judge(samples_s: Sequence[float]) -> Tuple[bool, str]:
     return True, f"stable: spread {spread:.1%}, drift {drift:+.1%}, p99 {tail:.2f} times the median"
 
 
-def _inputs(job: Job, details: List[Dict[str, Any]]) -> List[Tuple[int, Array]]:
+def inputs_of(job: Job, details: List[Dict[str, Any]]) -> List[Tuple[int, Array]]:
     """(tensor index, value) of every input: the pack's first image where there is a pack, else random."""
     if job.pack is None:
         generator = np.random.default_rng(SEED)
@@ -134,7 +152,12 @@ def _inputs(job: Job, details: List[Dict[str, Any]]) -> List[Tuple[int, Array]]:
     images = load_pack(job.pack).x
     check_images(images, details, job.pack)
     taker, record = details[0], job.preprocess or Preprocess()
-    return [(taker["index"], to_input(images[:1], record, taker["dtype"], *taker["quantization"]))]
+    return [
+        (
+            taker["index"],
+            to_input(np.repeat(images[:1], job.batch, axis=0), record, taker["dtype"], *taker["quantization"]),
+        )
+    ]
 
 
 def random_input(generator: np.random.Generator, detail: Dict[str, Any], model: str) -> Array:

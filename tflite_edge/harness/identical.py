@@ -61,10 +61,10 @@ def _inputs(job: Job, interpreter: Any) -> Iterator[List[Array]]:
 def _answer(pair: Pair, values: List[Array]) -> str:
     """Which output is not the same; "" where all are."""
     for interpreter in pair:
-        for detail, value in zip(interpreter.get_input_details(), values):  # noqa: B905 - Python 3.9 has no strict
+        for detail, value in zip(interpreter.get_input_details(), values):
             interpreter.set_tensor(detail["index"], value)
         interpreter.invoke()
-    details = zip(*(interpreter.get_output_details() for interpreter in pair))  # noqa: B905 - as above
+    details = zip(*(interpreter.get_output_details() for interpreter in pair))
     for number, (one, other) in enumerate(details):
         answers = pair[0].get_tensor(one["index"]), pair[1].get_tensor(other["index"])
         if not _same(*answers):

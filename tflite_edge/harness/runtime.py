@@ -111,12 +111,13 @@ RESOLVERS = {"reference": "BUILTIN_REF", "builtin": "BUILTIN_WITHOUT_DEFAULT_DEL
 
 
 def open_interpreter(
-    path: str, chosen: Chosen, threads: int, kernels: str = "default", *, keep_tensors: bool = False
+    path: str, chosen: Chosen, threads: int, kernels: str = "default", *, keep_tensors: bool = False, batch: int = 1
 ) -> Any:
     """An interpreter with its tensors allocated. Raises ModelError when there is none to be had.
 
     kernels: one of records.job.KERNELS. Raises MissingError where the runtime cannot be asked for them.
     keep_tensors: intermediate tensors can be read after an inference; without it they silently hold garbage.
+    batch: images at once; above one the inputs are resized.
     """
     try:
         with open(path, "rb") as stream:
@@ -133,6 +134,8 @@ def open_interpreter(
     with refusals(path, chosen):
         interpreter = chosen.module.Interpreter(model_path=path, num_threads=threads, **asked)
         interpreter.allocate_tensors()
+    if batch > 1:
+        _widen(interpreter, path, batch)
     return interpreter
 
 
@@ -152,6 +155,31 @@ def _options(chosen: Chosen, kernels: str, keep_tensors: bool) -> Dict[str, Any]
     if keep_tensors:
         asked["experimental_preserve_all_tensors"] = True
     return asked
+
+
+def _widen(interpreter: Any, path: str, batch: int) -> None:
+    """Resize the inputs to `batch` images. Raises ModelError where not all outputs come in as many."""
+    evidence = ""
+    try:
+        for detail in interpreter.get_input_details():
+            shape = [int(size) for size in detail["shape"]]
+            if shape[:1] != [1]:
+                evidence = f"the input {detail['name']!r} is {shape}, whose first axis is no batch of one"
+                break
+            interpreter.resize_tensor_input(detail["index"], [batch, *shape[1:]])
+        else:
+            interpreter.allocate_tensors()
+            interpreter.invoke()  # some shapes are known only now
+            for detail in interpreter.get_output_details():
+                shape = [int(size) for size in detail["shape"]]
+                if shape[:1] != [batch]:
+                    evidence = f"the output {detail['name']!r} stays {shape}"
+    except (ValueError, RuntimeError) as error:
+        evidence = str(error).strip()
+    if evidence:
+        raise ModelError(
+            f"{path} cannot take {batch} images at once", evidence=evidence, do="leave --batch at 1 for this model"
+        )
 
 
 @contextmanager

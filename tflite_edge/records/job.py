@@ -11,11 +11,13 @@ import os
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple, Type
 
+from tflite_edge.records.cut import Cut
 from tflite_edge.records.errors import DataError, EdgeError, MissingError, ModelError, RecipeError
 from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.sensors import Energy, Sensors
 
 SCHEMA = 1
-VERBS = ("bench", "score", "layers", "identical")
+VERBS = ("bench", "score", "layers", "identical", "realtime", "profile")
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 
 # "default": what the package runs by itself, with its default delegates (ai-edge-litert: XNNPACK). "reference": the
@@ -38,19 +40,39 @@ def cores() -> int:
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
+MOST_PERIODS = 200_000  # every frame's times are kept: more would be a document of many megabytes
+
+
+def periods_of(period_s: float, duration_s: float) -> int:
+    """How many whole periods are in a duration. Raises RecipeError where these are none, or too many."""
+    if not period_s > 0 or not duration_s >= period_s:
+        raise RecipeError(f"{duration_s:g} s hold no period of {period_s:g} s", do="such as a period of 33ms for 60s")
+    periods = round(duration_s / period_s * (1 + 1e-9) - 0.5)  # 60 s of 20 ms are 3000, whatever the floats say
+    if periods > MOST_PERIODS:
+        raise RecipeError(
+            f"{duration_s:g} s hold {periods:,} periods of {period_s:g} s; {MOST_PERIODS:,} are the most",
+            do=f"a shorter run, up to {MOST_PERIODS * period_s:g} s",
+        )
+    return periods
+
+
 @dataclass(frozen=True)
 class Job:
     """What the harness is to do with one model.
 
     verb: "bench" (time it on random or packed input), "score" (run a labelled pack through it), "layers" (run a
-    pack through it and through a quantised twin, `against`, and compare their tensors) or "identical" (compare its
-    answers with those of the file `against`).
+    pack through it and through a quantised twin, `against`, and compare their tensors), "identical" (compare its
+    answers with those of the file `against`), "realtime" (one inference every period_s for duration_s) or "profile"
+    (time the model cut short by each of `cuts`).
     runtime: "auto" or one of RUNTIMES. kernels: one of KERNELS. threads: of the interpreter, or of a score's only
     worker.
     workers: interpreters that share a score's images; of several, each has one thread.
+    batch: images in one inference of a bench; the inputs are resized. energy: measure that as well, for energy_s, with
+        the watts that power_command prints where one is given (on the machine that runs the harness).
     pack: path of a `.npz` with `x`, and optionally `y` and `reference` (see `harness/score.py`).
     outputs: path of a `.npy` that a score writes: float32 [N, ...], dequantised.
     pairs: of "layers": numbers of tensors, (of `model`, of `against`), that should hold the same values.
+    root: where the machine's sensors are read from.
     """
 
     verb: str
@@ -67,6 +89,14 @@ class Job:
     kernels: str = "default"
     against: Optional[str] = None
     pairs: Tuple[Tuple[int, ...], ...] = ()
+    batch: int = 1
+    energy: bool = False
+    energy_s: float = 10.0
+    power_command: Optional[str] = None
+    period_s: Optional[float] = None
+    duration_s: float = 60.0
+    cuts: Optional[List[Cut]] = None
+    root: str = "/"
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -81,8 +111,12 @@ class Job:
             raise RecipeError(f"runtime must be auto or one of {', '.join(RUNTIMES)}, not {self.runtime!r}")
         if self.kernels not in KERNELS:
             raise RecipeError(f"kernels must be one of {', '.join(KERNELS)}, not {self.kernels!r}")
-        if min(self.threads, self.workers, self.runs) < 1 or min(self.warmups, self.min_seconds) < 0:
-            raise RecipeError("threads, workers and runs are 1 or more; warmups and min_seconds 0 or more")
+        if min(self.threads, self.workers, self.runs, self.batch) < 1 or min(self.warmups, self.min_seconds) < 0:
+            raise RecipeError("threads, workers, runs and batch are 1 or more; warmups and min_seconds 0 or more")
+        self._check_verb()
+
+    def _check_verb(self) -> None:
+        """Each verb has what it needs."""
         if self.verb in ("score", "layers") and self.pack is None:
             raise RecipeError(f"{self.verb} needs a pack")
         if self.verb in ("layers", "identical") and self.against is None:
@@ -91,6 +125,10 @@ class Job:
             raise RecipeError("layers needs pairs of tensors")
         if any(len(pair) != 2 for pair in self.pairs):
             raise RecipeError("pairs are two tensor numbers each")
+        if self.verb == "realtime":
+            periods_of(self.period_s or 0.0, self.duration_s)
+        if self.verb == "profile" and not self.cuts:
+            raise RecipeError("a profile needs the cuts of its model")
 
 
 @dataclass(frozen=True)
@@ -124,6 +162,7 @@ class BenchResult:
     peak_rss_bytes: high-water mark of the whole process, None with a why where the OS does not tell.
     resident_bytes: what one more interpreter of the model adds to a process that has one: the model without the
         runtime. None with a why where it was not measured.
+    batch: images in each run. sensors: before and after the runs. energy: where it was asked for.
     """
 
     runtime: Runtime
@@ -145,6 +184,9 @@ class BenchResult:
     peak_rss_why: str
     resident_bytes: Optional[int] = None
     resident_why: str = ""
+    batch: int = 1
+    sensors: Optional[Sensors] = None
+    energy: Optional[Energy] = None
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from tflite_edge.flatbuffer import Facts, refuse_sparse
-from tflite_edge.records.errors import ModelError, TargetError
+from tflite_edge.flatbuffer.prefix import cuts
+from tflite_edge.flatbuffer.reader import read
+from tflite_edge.records.errors import ModelError, TargetError, UsageError
 from tflite_edge.records.job import RUNTIMES, BenchResult, Job, ScoreResult
 from tflite_edge.records.plain import from_plain
+from tflite_edge.records.timing import ProfileResult, RealtimeResult
 
 DEADLINE_S = 600.0
 
@@ -44,6 +47,24 @@ class Machine(ABC):
     def bench(self, job: Job, *, deadline_s: float = DEADLINE_S) -> BenchResult:
         """Time the job's model. Raises as `run` does."""
         return from_plain(BenchResult, self.run(replace(job, verb="bench"), deadline_s=deadline_s))
+
+    def realtime(self, job: Job, *, deadline_s: float = DEADLINE_S) -> RealtimeResult:
+        """Keep the job's pace. Raises as `run` does, UsageError where the clock is not the board's."""
+        self._own_clock("--period")
+        return from_plain(RealtimeResult, self.run(replace(job, verb="realtime"), deadline_s=deadline_s))
+
+    def profile(self, job: Job, *, deadline_s: float = DEADLINE_S) -> ProfileResult:
+        """Time each operator of the job's model. Raises as `realtime` does, ModelError where it cannot be cut."""
+        self._own_clock("--operators")
+        cut = replace(job, verb="profile", cuts=cuts(read(job.model)))
+        return from_plain(ProfileResult, self.run(cut, deadline_s=deadline_s))
+
+    def _own_clock(self, option: str) -> None:
+        if self.emulated:
+            raise UsageError(
+                f"{option} measures time, and the clock of {self.name} says nothing about the board",
+                do=f"{option} on the board itself: --on ssh://USER@HOST",
+            )
 
     def score(self, job: Job, *, deadline_s: float = DEADLINE_S) -> ScoreResult:
         """Score the job's model on its pack. Raises as `run` does."""
