@@ -189,6 +189,8 @@ class Artifact:
         with _disk_errors(path.parent):
             path.parent.mkdir(exist_ok=True)
         write(path, made.read_bytes())
+        if variant.features:
+            write(self.folder / variant.features, made.with_name("features.tflite").read_bytes())
         self.note(variant)
 
     def note(self, variant: Variant) -> None:
@@ -248,7 +250,7 @@ def _earlier_files(folder: Path) -> list[Path]:
     """The models that the manifest in `folder` lists, as far as they are there."""
     try:
         listed = json.loads((folder / MANIFEST).read_text())["models"]
-        names = [str(model["file"]) for model in listed]
+        names = [str(name) for model in listed for name in (model["file"], model.get("features")) if name]
     except (OSError, ValueError, KeyError, TypeError):
         return []
     ours = [name for name in names if name in (Path(name).name, f"{ORIGINAL}/{Path(name).name}")]

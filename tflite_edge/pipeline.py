@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from tflite_edge import flatbuffer
 from tflite_edge.artifact import ORIGINAL, Artifact
-from tflite_edge.records.conversion import Conversion
+from tflite_edge.records.conversion import STATIC, Conversion
 from tflite_edge.records.errors import ModelError, TargetError
 from tflite_edge.records.event import Event, Listener, silent
 from tflite_edge.records.job import Job, cores
+from tflite_edge.records.learning import Lesson
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
-from tflite_edge.records.verdict import FAILED, Finding, drop_of, judge, verdict_of
+from tflite_edge.records.verdict import FAILED, Finding, drop_of, judge, judge_learning, verdict_of
 from tflite_edge.targets import open_machine
 from tflite_edge.targets.machine import Machine, scored_note
 
@@ -62,7 +63,10 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
                     made = variants.make(conversion)
                 with artifact.timed(f"prove {conversion.label}"):
                     packs = source.write_packs(Path(work), conversion, most)
-                    variant = prove(made, conversion, packs, source.data.preprocess, recipe, machine=machine)
+                    if conversion.trainable:
+                        variant = prove_trainable(made, conversion, packs, source.data.preprocess, recipe)
+                    else:
+                        variant = prove(made, conversion, packs, source.data.preprocess, recipe, machine=machine)
             except (ModelError, TargetError) as error:
                 if conversion.original:
                     artifact.remark(f"no {conversion.label} to compare with: {error.what}")
@@ -108,6 +112,46 @@ def prove(
         sparse_tensors=facts.sparse.tensors,
         score=score,
         bench=bench,
+    )
+
+
+def prove_trainable(
+    made: Path, conversion: Conversion, packs: Packs, preprocess: Preprocess, recipe: Recipe
+) -> Variant:
+    """As `prove`, and that it learns: from a head that knows nothing, on samples that it may train with."""
+    features = made.with_name("features.tflite") if conversion.mode in STATIC else None
+    backbone, head = flatbuffer.inspect(features or made), flatbuffer.inspect(made)
+    fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
+    lesson = Lesson(str(features) if features else None, test=str(packs.test), epochs=3, fresh=True)
+    target = recipe.target
+    job = Job(
+        "learn", str(made), target.runtime, target.threads, pack=str(packs.lessons), preprocess=fed, lesson=lesson
+    )
+    learning = open_machine(target.on).learn(job, deadline_s=target.deadline_s)
+    score = learning.before
+    findings = [
+        *flatbuffer.check(backbone, conversion),
+        *flatbuffer.check_trainable(head, alone=features is not None),
+        *judge(conversion.mode, score, recipe.gates),
+        *judge_learning(learning),
+    ]
+    drop, drop_ci = drop_of(score)
+    return Variant(
+        mode=conversion.mode,
+        file=f"{recipe.name}-trainable-{'head-' if features else ''}{head.scheme}.tflite",
+        scheme=f"{conversion.prefix}{backbone.scheme}",
+        baked=conversion.bake,
+        sha256=head.file.sha256,
+        bytes=head.file.size_bytes + (backbone.file.size_bytes if features else 0),
+        gzip_bytes=head.file.gzip_bytes + (backbone.file.gzip_bytes if features else 0),
+        verdict=verdict_of(findings),
+        findings=findings,
+        drop=drop,
+        drop_ci=drop_ci,
+        score=score,
+        features=f"{recipe.name}-trainable-features-{backbone.scheme}.tflite" if features else "",
+        features_sha256=backbone.file.sha256 if features else "",
+        learning=learning,
     )
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import tflite_edge
 from tflite_edge.cli import COMMANDS, app
+from tflite_edge.records.learning import HeadPlan
 from tflite_edge.records.recipe import Convert, DataSource, ModelSource, Recipe, Target, Training, Tuning, read_recipe
 from tflite_edge.records.verdict import Gates
 
@@ -98,7 +99,7 @@ def test_the_recipe_s_page_is_a_recipe_of_all_defaults(tmp_path):
     path.write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1])
     assert read_recipe(str(path)) == Recipe(ModelSource("mobilenet"))
     keys = set(re.findall(r"^#? ?(\w+) = ", path.read_text(), re.MULTILINE))
-    tables = (ModelSource, DataSource, Training, Tuning, Convert, Target, Gates)
+    tables = (ModelSource, DataSource, Training, Tuning, Convert, HeadPlan, Target, Gates)
     assert keys == {field.name for table in tables for field in fields(table)} - {"file"}
 
 

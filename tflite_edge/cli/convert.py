@@ -62,6 +62,13 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "--sparse", "convert__sparse", is_flag=True, default=None, help="Store pruned kernels without their zeros."
 )
 @click.option(
+    "--trainable",
+    "convert__trainable",
+    is_flag=True,
+    default=None,
+    help="Also make files whose head learns on the board ([head] in the recipe says how).",
+)
+@click.option(
     "--calibration-samples", "data__calibration_samples", type=int, help="Size of the representative dataset."
 )
 @click.option(

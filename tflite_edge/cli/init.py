@@ -81,6 +81,14 @@ io = "int8"                 # input and output of the int8 model: int8, uint8, f
 bake = false                # true: the normalisation is inside the model, the board feeds raw bytes
 flex = false                # true: TensorFlow operators allowed (no small runtime has them)
 sparse = false              # true: pruned kernels are stored without their zeros (not dynamic, not int16x8)
+trainable = false           # true: float32, dynamic and int8 also with a head that learns on the board
+
+[head]                      # of the trainable files: it begins as the model's own last layer
+hidden = 0                  # units of a second layer beside it
+spare_classes = 0           # outputs for classes that are learnt on the board
+optimizer = "adam"          # or sgd, with momentum 0.9
+learning_rate = 0.002
+batch = 16
 
 [target]
 on = "local"                # emulator:pi4, ssh://USER@HOST[:PORT]: where the harness runs

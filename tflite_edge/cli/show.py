@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tflite_edge.cli import show_model
 from tflite_edge.cli.sink import Table
-from tflite_edge.records.job import BenchResult, ScoreResult
-from tflite_edge.records.manifest import Manifest, StepRecord
+from tflite_edge.records.job import BenchResult, LearnResult, ScoreResult
+from tflite_edge.records.manifest import Manifest, StepRecord, Variant
 from tflite_edge.records.verdict import Finding
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     columns = ["scheme ", "KiB", "gzip", "in RAM", quality, "drop points", "agree %", "ms", "x float", "verdict "]
     yield Table(columns, rows, spare=("gzip", "in RAM", "x float", "agree %"))
     yield from manifest.realised
+    yield from (_learns(model) for model in manifest.models if model.learning)
     yield from findings((f.what, f) for model in manifest.models for f in model.findings)
     ran = next((model.bench for model in manifest.models if model.bench), None)
     if ran:
@@ -63,6 +64,49 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
             f"samples: {manifest.recipe.target.on}; no times, because an emulated clock says nothing"
         )
     yield f"in {out}: {manifest.name}-SCHEME.tflite, manifest.json, labels.txt, samples.npz"
+
+
+def _learns(model: Variant) -> str:
+    """What the proof of a trainable file came to."""
+    learning = model.learning
+    assert learning is not None
+    files = f"{model.file} beside {model.features}" if model.features else model.file
+    step = "" if learning.step_s is None else f", {1 / learning.step_s:,.0f} steps of {learning.batch} samples a second"
+    return (
+        f"{files} learns: from a head that knows nothing, loss {learning.start.loss:.2f} -> "
+        f"{learning.epochs[-1].loss:.2f} and top-1 {percent(learning.start.top1)} -> "
+        f"{percent(learning.after.top1)} in {len(learning.epochs)} epochs of {learning.samples} samples{step}"
+    )
+
+
+def learning(result: LearnResult, model: str, out: Path | None) -> Iterable[Table | str]:
+    runtime = f"{result.runtime.name} {result.runtime.version}"
+    yield f"{model} on {runtime}: {result.samples} samples learnt, {result.before.images} held out"
+    rows = [["0", "-", f"{result.start.held_out_loss:.4f}", percent(result.start.top1), _kept(result, 0)]]
+    rows += [
+        [str(number), f"{epoch.loss:.4f}", f"{epoch.held_out_loss:.4f}", percent(epoch.top1), _kept(result, number)]
+        for number, epoch in enumerate(result.epochs, 1)
+        if number in {1, result.best, len(result.epochs)} or number % max(1, len(result.epochs) // 8) == 0
+    ]
+    yield Table(["epoch", "loss", "held-out loss", "held-out top-1 %", "kept "], rows)
+    if result.resumed:
+        yield f"went on after epoch {result.resumed} of a run that was stopped"
+    if result.new_classes:
+        yield f"new classes: {', '.join(map(str, result.new_classes))}"
+    yield result.why
+    if result.step_s is not None:
+        yield (
+            f"{result.steps} steps of {result.batch} samples, {1 / result.step_s:,.0f} a second (median "
+            f"{milliseconds(result.step_s)} ms); features of all samples once, {result.features_s:.2f} s"
+        )
+    if out is not None and result.head_bytes is not None:
+        yield f"wrote {out}: {result.head_bytes:,} bytes"
+    elif out is not None:
+        yield f"{out} was not written: what was there is as it was"
+
+
+def _kept(result: LearnResult, number: int) -> str:
+    return "kept" if number == result.best else ""
 
 
 def _quality(score: ScoreResult) -> float | None:

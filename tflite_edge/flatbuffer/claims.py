@@ -9,6 +9,7 @@ from tflite_edge.flatbuffer.facts import Facts, TensorFact
 from tflite_edge.flatbuffer.scheme import QUANTIZED_TYPES
 from tflite_edge.records.conversion import SPARSE_INT8_DENSE, STATIC, Conversion
 from tflite_edge.records.errors import ModelError
+from tflite_edge.records.learning import SIGNATURES
 from tflite_edge.records.verdict import Finding
 
 # The converter's dynamic-range mode leaves smaller constants in float
@@ -48,6 +49,20 @@ def check(facts: Facts, conversion: Conversion) -> list[Finding]:
         *_edge(facts, conversion),
         *_sparse(facts, conversion),
     ]
+
+
+def check_trainable(facts: Facts, *, alone: bool) -> list[Finding]:
+    """What keeps a file from learning on a board. alone: it is the head of a backbone in another file."""
+    wanted = {*SIGNATURES, "recognize"} | (set() if alone else {"represent"})
+    missing = sorted(wanted - {signature.key for signature in facts.signatures})
+    found = []
+    if missing:
+        found.append(Finding(f"the file has no signature {', '.join(missing)}", do="report it", fatal=True))
+    if alone and facts.scheme != "float":
+        found.append(Finding(f"the head is {facts.scheme}, and only float has gradients", facts.scheme_why, fatal=True))
+    if alone and facts.custom:
+        found.append(Finding("the head has operators that are no builtins", evidence=", ".join(facts.custom)))
+    return found
 
 
 def refuse_sparse(facts: Facts, runtime: str) -> None:

@@ -1,4 +1,7 @@
-"""`python harness.pyz job.json`: one job in, one JSON document out (the protocol is `records/job.py`)."""
+"""`python harness.pyz job.json`: one job in, one JSON document out (the protocol is `records/job.py`).
+
+`python harness.pyz learn MODEL ...` is for a person on the board (`harness/command.py`).
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,10 @@ def main(argv: List[str]) -> int:
     C libraries print to fd 1 past Python, so the descriptor itself is moved, and it stays moved: this is
     the last thing that the process does.
     """
+    if argv[:1] == ["learn"]:
+        from tflite_edge.harness.command import main as command
+
+        return command(argv[1:])
     answer = os.dup(1)
     os.dup2(2, 1)
     try:

@@ -42,6 +42,8 @@ class Conversion:
     flex: TensorFlow operators allowed where TFLite has no builtin (no small runtime has them).
     sparse: kernels with enough zeros are stored without them, and unfolded when the file is loaded.
     original: of the model as it came, to compare with what the optimisation made of it.
+    trainable: a frozen backbone with a head that learns on the board; an int8 backbone is a file of its own, which ends
+        in the features.
     """
 
     mode: str
@@ -50,6 +52,7 @@ class Conversion:
     flex: bool = False
     sparse: bool = False
     original: bool = False
+    trainable: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in SCHEMES:
@@ -68,11 +71,11 @@ class Conversion:
 
     @property
     def prefix(self) -> str:
-        return "original-" if self.original else ""
+        return "original-" if self.original else "trainable-" if self.trainable else ""
 
     @property
     def label(self) -> str:
-        return f"original {self.mode}" if self.original else self.mode
+        return f"original {self.mode}" if self.original else f"trainable {self.mode}" if self.trainable else self.mode
 
     @property
     def scheme(self) -> str:

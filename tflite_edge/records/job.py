@@ -8,16 +8,17 @@ is a key of ERROR_KINDS. Talk goes to stderr.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple, Type
 
 from tflite_edge.records.cut import Cut
 from tflite_edge.records.errors import DataError, EdgeError, MissingError, ModelError, RecipeError
+from tflite_edge.records.learning import Epoch, Lesson
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.sensors import Energy, Sensors
 
 SCHEMA = 1
-VERBS = ("bench", "score", "layers", "identical", "realtime", "profile")
+VERBS = ("bench", "score", "layers", "identical", "realtime", "profile", "learn")
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 
 # "default": what the package runs by itself, with its default delegates (ai-edge-litert: XNNPACK). "reference": the
@@ -62,8 +63,8 @@ class Job:
 
     verb: "bench" (time it on random or packed input), "score" (run a labelled pack through it), "layers" (run a
     pack through it and through a quantised twin, `against`, and compare their tensors), "identical" (compare its
-    answers with those of the file `against`), "realtime" (one inference every period_s for duration_s) or "profile"
-    (time the model cut short by each of `cuts`).
+    answers with those of the file `against`), "realtime" (one inference every period_s for duration_s), "profile"
+    (time the model cut short by each of `cuts`) or "learn" (train a trainable model's head on a pack, by `lesson`).
     runtime: "auto" or one of RUNTIMES. kernels: one of KERNELS. threads: of the interpreter, or of a score's only
     worker.
     workers: interpreters that share a score's images; of several, each has one thread.
@@ -97,6 +98,7 @@ class Job:
     duration_s: float = 60.0
     cuts: Optional[List[Cut]] = None
     root: str = "/"
+    lesson: Optional[Lesson] = None
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -117,7 +119,7 @@ class Job:
 
     def _check_verb(self) -> None:
         """Each verb has what it needs."""
-        if self.verb in ("score", "layers") and self.pack is None:
+        if self.verb in ("score", "layers", "learn") and self.pack is None:
             raise RecipeError(f"{self.verb} needs a pack")
         if self.verb in ("layers", "identical") and self.against is None:
             raise RecipeError(f"{self.verb} needs a second model")
@@ -129,6 +131,8 @@ class Job:
             periods_of(self.period_s or 0.0, self.duration_s)
         if self.verb == "profile" and not self.cuts:
             raise RecipeError("a profile needs the cuts of its model")
+        if self.verb == "learn" and self.lesson is None:
+            raise RecipeError("learn needs a lesson")
 
 
 @dataclass(frozen=True)
@@ -276,3 +280,34 @@ class LayersResult:
     seconds: float
     agreement: Optional[float]
     stats: List[LayerStats]
+
+
+@dataclass(frozen=True)
+class LearnResult:
+    """One lesson. before, after: every held-out sample through `infer`, with the head as it came and as it is kept.
+
+    Which epoch is kept is chosen on the same samples, so `after` flatters a little: judge on others.
+    rolled_back: the accuracy fell, and the head is again what it was. best: the epoch that is kept, 0 for the start.
+    resumed: epochs that an earlier, killed run had done. new_classes: learnt here for the first time.
+    features_s: to compute the features of all samples once; step_s: median of a training step, None without any.
+    exact: what `save` gave came back bit for bit after `restore`. head_bytes: of the weights that were written.
+    """
+
+    runtime: Runtime
+    before: ScoreResult
+    after: ScoreResult
+    start: Epoch
+    epochs: List[Epoch]
+    best: int
+    rolled_back: bool
+    why: str
+    samples: int
+    batch: int
+    learning_rate: float
+    steps: int
+    features_s: float
+    step_s: Optional[float]
+    exact: bool
+    resumed: int = 0
+    new_classes: List[int] = field(default_factory=list)
+    head_bytes: Optional[int] = None

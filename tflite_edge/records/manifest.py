@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from tflite_edge.records.job import BenchResult, ScoreResult
+from tflite_edge.records.job import BenchResult, LearnResult, ScoreResult
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.verdict import Finding
@@ -54,6 +54,8 @@ class Variant:
     baked: the input takes raw values, so the preprocessing's arithmetic is not to be done again.
     original: of the model as it came, before the steps of the optimisation; made to compare with, without a verdict.
     sparse_tensors: kernels that are stored without their zeros.
+    features: of a trainable head without a backbone, the file that computes its features; `bytes` counts both.
+    learning: the proof that a trainable file learns, from a head that knows nothing; `score`: of the file as it comes.
     drop, drop_ci: points of top-1 below the float Keras model and half of the 95 % interval (anomaly:
         points of AUC, without an interval).
     """
@@ -74,6 +76,9 @@ class Variant:
     sparse_tensors: int = 0
     score: Optional[ScoreResult] = None
     bench: Optional[BenchResult] = None
+    features: str = ""
+    features_sha256: str = ""
+    learning: Optional[LearnResult] = None
 
 
 @dataclass(frozen=True)

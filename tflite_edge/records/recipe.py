@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from tflite_edge.records.conversion import SCHEMES, Conversion
 from tflite_edge.records.errors import RecipeError, UsageError
 from tflite_edge.records.job import RUNTIMES
+from tflite_edge.records.learning import TRAINABLE, HeadPlan
 from tflite_edge.records.plain import from_plain, nearest, to_plain
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.step import Step, parse_steps, steps_of, with_teachers
@@ -144,7 +145,7 @@ class Tuning(Training):
 class Convert:
     """The flatbuffers to make: `quantize` names modes; `io` is the edge type of the int8 one.
 
-    bake, flex, sparse: as in Conversion.
+    bake, flex, sparse: as in Conversion. trainable: each mode that is in TRAINABLE also with a head that learns.
     """
 
     quantize: Tuple[str, ...] = ("float32", "float16", "int8")
@@ -152,6 +153,7 @@ class Convert:
     bake: bool = False
     flex: bool = False
     sparse: bool = False
+    trainable: bool = False
 
     def __post_init__(self) -> None:
         for mode in self.quantize:
@@ -161,6 +163,12 @@ class Convert:
             raise RecipeError("quantize is empty", do="one or more of " + ", ".join(SCHEMES))
         if len(set(self.quantize)) != len(self.quantize):
             raise RecipeError(f"quantize names a mode twice: {', '.join(self.quantize)}")
+        if self.trainable and not set(self.quantize) & set(TRAINABLE):
+            raise RecipeError(
+                "trainable needs a backbone in one of " + ", ".join(TRAINABLE),
+                evidence=f"quantize: {', '.join(self.quantize)}",
+                do='quantize = ["float32"]',
+            )
         self.conversions()
 
     def conversions(self, original: bool = False) -> Tuple[Conversion, ...]:
@@ -174,7 +182,8 @@ class Convert:
 
         modes = [one(mode) for mode in self.quantize]
         first = [one(mode, True) for mode in ("float32", "int8") if mode in ("float32", *self.quantize)]
-        return (*(first if original else ()), *modes)
+        learning = [replace(one(mode), sparse=False, trainable=True) for mode in self.quantize if mode in TRAINABLE]
+        return (*(first if original else ()), *modes, *(learning if self.trainable else ()))
 
 
 @dataclass(frozen=True)
@@ -206,6 +215,7 @@ class Recipe:
     optimize: Tuple[Dict[str, Any], ...] = ()
     tune: Tuning = field(default_factory=Tuning)
     convert: Convert = field(default_factory=Convert)
+    head: HeadPlan = field(default_factory=HeadPlan)
     target: Target = field(default_factory=Target)
     gates: Gates = field(default_factory=Gates)
 
@@ -230,6 +240,8 @@ class Recipe:
                 evidence=f"quantize: {', '.join(self.convert.quantize)}; these are made of the model before qat",
                 do="add int8 to quantize, or --optimize none",
             )
+        if self.convert.trainable and self.data.task == "anomaly":
+            raise RecipeError("a trainable head tells classes, and task anomaly has none", do="trainable = false")
         if self.steps and self.data.task == "anomaly":
             raise RecipeError(
                 "optimisation steps and task anomaly do not go together",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Iterable, Optional, Tuple
 
 from tflite_edge.records.errors import EXIT_GATE, RecipeError
-from tflite_edge.records.job import ScoreResult
+from tflite_edge.records.job import LearnResult, ScoreResult
 
 OK, DEGRADED, FAILED = "ok", "degraded", "failed"
 
@@ -143,3 +143,20 @@ def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
             )
         )
     return tuple(missed)
+
+
+def judge_learning(learning: LearnResult) -> Tuple[Finding, ...]:
+    """What a trainable file did not do on the target's runtime when it was to learn from nothing."""
+    broken = []
+    if not learning.exact:
+        broken.append(Finding("`restore` does not bring back what `save` gave", do="try the other runtime", fatal=True))
+    losses = [learning.start.loss, *(epoch.loss for epoch in learning.epochs)]
+    if not losses[-1] < losses[0]:
+        broken.append(
+            Finding(
+                f"training did not lower the loss on {learning.samples} samples",
+                evidence=" -> ".join(f"{loss:.4g}" for loss in losses) + f", learning rate {learning.learning_rate:g}",
+                do="a smaller learning_rate in [head]",
+            )
+        )
+    return tuple(broken)

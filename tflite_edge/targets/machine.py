@@ -10,7 +10,7 @@ from tflite_edge.flatbuffer import Facts, refuse_sparse
 from tflite_edge.flatbuffer.prefix import cuts
 from tflite_edge.flatbuffer.reader import read
 from tflite_edge.records.errors import ModelError, TargetError, UsageError
-from tflite_edge.records.job import RUNTIMES, BenchResult, Job, ScoreResult
+from tflite_edge.records.job import RUNTIMES, BenchResult, Job, LearnResult, ScoreResult
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.timing import ProfileResult, RealtimeResult
 
@@ -69,6 +69,10 @@ class Machine(ABC):
     def score(self, job: Job, *, deadline_s: float = DEADLINE_S) -> ScoreResult:
         """Score the job's model on its pack. Raises as `run` does."""
         return from_plain(ScoreResult, self.run(replace(job, verb="score"), deadline_s=deadline_s))
+
+    def learn(self, job: Job, *, deadline_s: float = DEADLINE_S) -> LearnResult:
+        """Teach the job's model its pack. Raises as `run` does."""
+        return from_plain(LearnResult, self.run(replace(job, verb="learn"), deadline_s=deadline_s))
 
     def score_of(self, facts: Facts, job: Job, *, deadline_s: float = DEADLINE_S) -> ScoreResult:
         """`score` of a file whose facts are known. Where the runtime that ran is one that cannot run it, the ModelError

@@ -21,7 +21,7 @@ from tflite_edge.records.plain import nearest, to_plain
 from tflite_edge.records.recipe import ModelSource, Recipe
 from tflite_edge.records.step import Distill
 from tflite_edge.tf.data import normalization
-from tflite_edge.tf.data.dataset import Dataset, split
+from tflite_edge.tf.data.dataset import Dataset, Split, split
 from tflite_edge.tf.data.packs import write_pack
 from tflite_edge.tf.data.sources import Pool, open_source, refuse_other_classes
 from tflite_edge.tf.models import load, train, zoo
@@ -29,10 +29,14 @@ from tflite_edge.tf.quiet import quiet
 
 
 class Packs(NamedTuple):
-    """The test samples, and one of them: to time a model, the others would only fill the memory."""
+    """The test samples, and one of them: to time a model, the others would only fill the memory.
+
+    lessons: some of the training samples, for what is to show that it learns; else None.
+    """
 
     test: Path
     one: Path
+    lessons: Path | None = None
 
 
 @dataclass
@@ -76,10 +80,13 @@ class Source:
         return replace(self, pending="", fingerprint=_fingerprint(self.recipe.model, self.model))
 
     def behind(self, conversion: Conversion) -> Source:
-        """The source whose `model` that flatbuffer is made of: after trained quantisation only int8 is."""
+        """The source whose `model` that flatbuffer is made of: after trained quantisation only int8 is.
+
+        A trainable one is not: its int8 backbone ends before the last layer, where nothing was trained in 8 bits.
+        """
         if conversion.original and self.original is not None:
             return self.original
-        if conversion.mode == "int8" and self.quantized is not None:
+        if conversion.mode == "int8" and self.quantized is not None and not conversion.trainable:
             return replace(self, model=self.quantized, fingerprint=key_of(self.fingerprint, "quantized"))
         return self
 
@@ -98,7 +105,20 @@ class Source:
         return Packs(
             self.write_pack(folder / "test.npz", conversion, most),
             self.write_pack(folder / "one.npz", conversion, most=1),
+            self._write_lessons(folder / "lessons.npz") if conversion.trainable else None,
         )
+
+    def _write_lessons(self, path: Path, most: int = 256) -> Path:
+        """Training samples with their labels, evenly spread. Raises DataError where the data have no classes."""
+        if self.data.task != "classification":
+            raise DataError(
+                f"a trainable head tells classes, and {self.data.pool.name} is data for {self.data.task}",
+                do="leave --trainable out, or give integer labels",
+            )
+        wanted = self.data.train.wanted
+        spread = np.linspace(0, len(wanted) - 1, min(most, len(wanted))).round().astype(int)
+        some = Split(self.data.pool, wanted[spread], self.data.preprocess)
+        return write_pack(path, some.raw, some.y)
 
     def write_pack(self, path: Path, conversion: Conversion | None = None, most: int | None = None) -> Path:
         """The test samples as .npz with labels and Keras's answers, or `most` of them, class by class.

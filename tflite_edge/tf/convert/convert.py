@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from tflite_edge.records.errors import DataError, ModelError
 from tflite_edge.tf.quiet import quiet
 
 
-def convert(frozen: Path, conversion: Conversion, calibration: np.ndarray | None = None) -> bytes:
-    """The flatbuffer of a frozen SavedModel.
+def convert(
+    frozen: Path, conversion: Conversion, calibration: np.ndarray | None = None, signatures: Sequence[str] = ()
+) -> bytes:
+    """The flatbuffer of a frozen SavedModel, or of one with the named signatures and variables that they share.
 
     calibration: float32 [N, ...], what the frozen model takes; needed by the modes in STATIC.
     Raises DataError when the representative dataset is empty (the converter would silently make a
@@ -32,8 +34,12 @@ def convert(frozen: Path, conversion: Conversion, calibration: np.ndarray | None
     with quiet() as talk:
         import tensorflow as tf
 
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(frozen))
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(frozen), signature_keys=list(signatures) or None)
         _configure(tf, converter, conversion)
+        if signatures:
+            converter.experimental_enable_resource_variables = True
+            # Else dense layers get a version of FULLY_CONNECTED that tflite-runtime 2.14 does not know.
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
         if conversion.mode in STATIC:
             if calibration is None or len(calibration) == 0:
                 raise DataError(f"{conversion.mode} needs calibration samples, and there are none")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.tf.quiet import quiet
@@ -22,30 +22,49 @@ def freeze(model: Any, folder: Path, *, bake: Preprocess | None = None, raw_type
     """
     with quiet():
         import tensorflow as tf
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-        input_name, output_name = _name(model.inputs[0].name, "input"), _name(model.output_names[0], "output")
-        if output_name == input_name:
+        frozen = graph(model, bake=bake, raw_type=raw_type)
+        output_name = _name(model.output_names[0], "output")
+        if output_name == frozen.spec.name:
             output_name += "_out"
-        spec = tf.TensorSpec([1, *model.inputs[0].shape[1:]], raw_type if bake else "float32", name=input_name)
-
-        def answer(raw: Any) -> Any:
-            values = tf.cast(raw, tf.float32) if raw.dtype != tf.float32 else raw
-            if bake and not bake.is_identity:
-                # Multiply and add with constants: two operators that every runtime quantises.
-                scale = [1 / std for std in bake.std]
-                values = values * tf.constant(scale) + tf.constant(_shift(bake), tf.float32)
-            return model(values, training=False)
-
-        frozen = convert_variables_to_constants_v2(tf.function(answer, autograph=False).get_concrete_function(spec))
-        serve = tf.function(lambda tensor: {output_name: frozen(tensor)[0]}, autograph=False).get_concrete_function(
-            spec
+        serve = tf.function(lambda tensor: {output_name: frozen(tensor)}, autograph=False).get_concrete_function(
+            frozen.spec
         )
         # Swish brings a gradient of its own, which captures a tensor of the graph before freezing and cannot be saved;
         # nobody differentiates a frozen graph.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(tf.Module(), str(folder), signatures={"serving_default": serve}, options=options)
     return folder
+
+
+class Frozen(NamedTuple):
+    """A model's graph with constants for variables. spec: of its one input, a batch of 1."""
+
+    function: Any
+    spec: Any
+
+    def __call__(self, tensor: Any) -> Any:
+        return self.function(tensor)[0]
+
+
+def graph(model: Any, *, bake: Preprocess | None = None, raw_type: str = "float32") -> Frozen:
+    """The frozen graph of `model`. bake, raw_type: as in `freeze`."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    name = _name(model.inputs[0].name, "input")
+    spec = tf.TensorSpec([1, *model.inputs[0].shape[1:]], raw_type if bake else "float32", name=name)
+
+    def answer(raw: Any) -> Any:
+        values = tf.cast(raw, tf.float32) if raw.dtype != tf.float32 else raw
+        if bake and not bake.is_identity:
+            # Multiply and add with constants: two operators that every runtime quantises.
+            scale = [1 / std for std in bake.std]
+            values = values * tf.constant(scale) + tf.constant(_shift(bake), tf.float32)
+        return model(values, training=False)
+
+    function = tf.function(answer, autograph=False).get_concrete_function(spec)
+    return Frozen(convert_variables_to_constants_v2(function), spec)
 
 
 def _shift(bake: Preprocess) -> list[float]:

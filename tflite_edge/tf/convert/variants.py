@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from tflite_edge.records.conversion import STATIC, Conversion
 from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.plain import to_plain
 from tflite_edge.tf.convert.convert import convert
-from tflite_edge.tf.convert.freeze import freeze
+from tflite_edge.tf.convert.freeze import freeze, graph
+from tflite_edge.tf.convert.trainable import split, trainable
 from tflite_edge.tf.source import Source
 
 
@@ -35,20 +37,42 @@ class Variants:
     def make(self, conversion: Conversion) -> Path:
         """The path of the flatbuffer in the cache. Raises what `convert` raises."""
         source = self.source.behind(conversion)
-        data, key = source.data, [source.fingerprint, to_plain(replace(conversion, original=False))]
+        data = source.data
+        key: list[Any] = [source.fingerprint, to_plain(replace(conversion, original=False))]
         if conversion.bake:
             if not data.pool.are_images:
                 raise RecipeError("bake needs images", evidence=f"{data.pool.name} holds other values")
             key += [to_plain(data.preprocess)]
         if conversion.mode in STATIC:
             key += [data.calibration.sha256, to_plain(data.preprocess)]
+        if conversion.trainable:
+            key += [to_plain(source.recipe.head), len(data.pool.classes)]
         from importlib.metadata import version
 
         def fill(folder: Path) -> None:
+            if conversion.trainable:
+                self._trainable(source, conversion, folder)
+                return
             flatbuffer = convert(self._freeze(source, conversion), conversion, self._calibration(conversion))
             (folder / "model.tflite").write_bytes(flatbuffer)
 
         return cached("flatbuffer", key_of(key, version("tensorflow"), __version__), fill) / "model.tflite"
+
+    def _trainable(self, source: Source, conversion: Conversion, folder: Path) -> None:
+        """`model.tflite`, and `features.tflite` where the backbone cannot be in one file with a head that learns."""
+        parts = split(source.model)
+        bake = source.data.preprocess if conversion.bake else None
+        if conversion.mode in STATIC:
+            frozen = freeze(parts.backbone, Path(self._folder.name) / "features", bake=bake)
+            features = convert(frozen, conversion, self._calibration(conversion))
+            (folder / "features.tflite").write_bytes(features)
+            (folder / "model.tflite").write_bytes(trainable(parts, source.recipe.head))
+        else:
+            raw = "uint8" if bake else "float32"
+            whole = trainable(
+                parts, source.recipe.head, conversion.mode, graph(parts.backbone, bake=bake, raw_type=raw)
+            )
+            (folder / "model.tflite").write_bytes(whole)
 
     def _freeze(self, source: Source, conversion: Conversion) -> Path:
         raw = "float32" if conversion.mode in STATIC else "uint8"

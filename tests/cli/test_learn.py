@@ -1,0 +1,98 @@
+"""`convert --trainable`, `learn` and `average` through the installed command."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def trainable(tmp_path_factory, edge, model_file, image_folder):
+    """The folder and the document of a conversion whose recipe asks for two spare outputs."""
+    out = tmp_path_factory.mktemp("trainable")
+    recipe = out / "small.toml"
+    recipe.write_text(
+        f'[model]\nfile = "{model_file}"\n[data]\nsource = "{image_folder}"\n'
+        '[convert]\nquantize = ["float32", "int8"]\n[head]\nspare_classes = 1\nbatch = 8\nlearning_rate = 0.01\n'
+        "[gates]\nmax_drop = 10.0\n"
+    )
+    return out / "made", edge.json("convert", recipe, "--trainable", "-o", out / "made")
+
+
+@pytest.mark.slow
+def test_convert_makes_and_proves_what_learns(trainable):
+    folder, document = trainable
+    assert document["verdict"] == "ok"
+    made = {model["scheme"]: model for model in document["models"]}
+    assert list(made) == ["float", "static-wi8ai8", "trainable-float", "trainable-static-wi8ai8"]
+    one, pair = made["trainable-float"], made["trainable-static-wi8ai8"]
+    assert one["file"] == "small-trainable-float.tflite"
+    assert one["features"] == ""
+    assert pair["file"] == "small-trainable-head-float.tflite"
+    assert pair["features"] == "small-trainable-features-static-wi8ai8.tflite"
+    assert pair["bytes"] == sum((folder / pair[key]).stat().st_size for key in ("file", "features"))
+    for model in (one, pair):
+        assert model["learning"]["exact"]
+        assert model["learning"]["epochs"][-1]["loss"] < model["learning"]["start"]["loss"]
+        assert model["score"]["agreement"] > 0.9
+    assert one["score"]["max_difference"] < 1e-4
+
+
+@pytest.mark.slow
+def test_learn_and_average(trainable, edge, image_folder, tmp_path):
+    """A fifth class that the model has never seen, on two boards, and one head of both."""
+    folder, _ = trainable
+    photos = tmp_path / "photos"
+    shutil.copytree(image_folder, photos)
+    shutil.copytree(image_folder / "b-one", photos / "turned")
+    from PIL import Image
+
+    for path in (photos / "turned").glob("*.png"):
+        with Image.open(path) as image:
+            turned = image.rotate(90)
+        turned.save(path)
+    for name in ("float", "head-float"):
+        model = folder / f"small-trainable-{name}.tflite"
+        heads = []
+        for board, seed in (("a", 1), ("b", 2)):
+            heads.append(tmp_path / f"{name}-{board}.npz")
+            learnt = edge.json("learn", model, "--data", photos, "--seed", seed, "--epochs", 15, "-o", heads[-1])
+            assert learnt["verdict"] == "ok"
+            assert learnt["new_classes"] == [4]
+            assert learnt["after"]["top1"] > learnt["before"]["top1"]
+        mean = tmp_path / f"{name}-mean.npz"
+        averaged = edge.json("average", *heads, "-o", mean)
+        assert averaged["samples"] == sum(edge.json("average", head, head, "-o", mean)["samples"] for head in heads) / 2
+        assert averaged["labels"] == ["a-zero", "b-one", "c-two", "d-three", "turned"]
+        edge("average", *heads, "-o", mean)
+        scored = edge.json("learn", model, "--data", photos, "--head", mean, "--epochs", 0)
+        assert scored["before"]["top1"] > 0.8
+        text = edge("learn", model, "--data", photos, "--head", mean, "--epochs", 1, code=None).stdout
+        assert "held-out top-1 %" in text
+        assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_what_cannot_learn_or_be_averaged_says_why(edge, tmp_path, teachable):
+    model = teachable / "adam.tflite"
+    assert "--normalize" in edge("learn", model, "--data", teachable / "new.npz", code=2).stderr
+    good = tmp_path / "good.npz"
+    learn = ("learn", model, "--data", teachable / "new.npz", "--normalize", "none", "--epochs", 2)
+    edge(*learn, "-o", good)
+    other = tmp_path / "other.npz"
+    edge("learn", teachable / "other.tflite", *learn[2:], "-o", other)
+    assert "different models" in edge("average", good, other, "-o", tmp_path / "mean.npz", code=3).stderr
+    assert not (tmp_path / "mean.npz").exists()
+    assert "two heads" in edge("average", good, "-o", tmp_path / "mean.npz", code=2).stderr
+    np.savez(tmp_path / "junk.npz", kernel=np.zeros(3))
+    assert "not a file of saved weights" in edge("average", good, tmp_path / "junk.npz", "-o", other, code=3).stderr
+    assert "has no classes" in edge("learn", model, "--data", _without_labels(tmp_path, teachable), code=3).stderr
+    rolled = edge(*learn[:-2], "--head", good, "--learning-rate", 3.0, "--epochs", 1, "-o", other, "--format", "json",
+                  code=None)  # fmt: skip
+    assert json.loads(rolled.stdout)["rolled_back"] == (rolled.returncode == 1)
+
+
+def _without_labels(folder, teachable):
+    with np.load(teachable / "new.npz") as arrays:
+        np.savez(folder / "bare.npz", x=arrays["x"])
+    return folder / "bare.npz"

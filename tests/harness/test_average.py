@@ -1,0 +1,50 @@
+"""Federated averaging: the arithmetic by hand, and everything that must not be averaged."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tflite_edge.harness.head import Head, average
+from tflite_edge.records.errors import DataError
+from tflite_edge.records.learning import HeadFacts
+
+
+def head(value, samples=1, classes=(0, 1, 2), **facts):
+    weights = {"kernel": np.full((2, 3), value, np.float32), "hidden_kernel": np.full((2, 2), value, np.float32)}
+    return Head(weights, HeadFacts("ab" * 32, tuple(classes), samples=samples, **facts))
+
+
+def test_each_board_counts_as_its_samples_do():
+    made = average([("a", head(1.0, 3)), ("b", head(5.0, 1))])
+    assert np.array_equal(made.weights["kernel"], np.full((2, 3), 2.0, np.float32))
+    assert made.facts.samples == 4
+    assert made.facts.top1 is None
+
+
+def test_a_class_that_one_board_was_shown_is_its_alone():
+    made = average([("a", head(1.0, 30, (0, 1))), ("b", head(5.0, 10))])
+    assert np.array_equal(made.weights["kernel"], np.array([[2, 2, 5]] * 2, np.float32))
+    assert np.array_equal(made.weights["hidden_kernel"], np.full((2, 2), 2.0, np.float32))
+    assert made.facts.classes == (0, 1, 2)
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100, width=32), st.integers(1, 1000)), min_size=2, max_size=5))
+def test_the_average_lies_between_and_the_order_does_not_matter(boards):
+    heads = [(str(number), head(value, samples)) for number, (value, samples) in enumerate(boards)]
+    made, turned = average(heads), average(heads[::-1])
+    values = [value for value, _ in boards]
+    slack = 1e-4
+    assert min(values) - slack <= made.weights["kernel"].min() <= made.weights["kernel"].max() <= max(values) + slack
+    assert np.allclose(made.weights["kernel"], turned.weights["kernel"], atol=1e-5)
+
+
+def test_what_does_not_belong_together_is_refused():
+    good = head(1.0)
+    other = Head(good.weights, replace(good.facts, model_sha256="cd" * 32))
+    wide = Head({**good.weights, "kernel": np.zeros((2, 4), np.float32)}, good.facts)
+    for bad, what in ((other, "different models"), (wide, "same weights"), (head(1.0, 0), "no samples")):
+        with pytest.raises(DataError, match=what):
+            average([("good", good), ("bad", bad)])
