@@ -126,6 +126,44 @@ def converted(tmp_path_factory, edge, model_file, image_folder):
     return out, document
 
 
+@pytest.fixture
+def unpacked(converted, tmp_path):
+    """A bundle of `converted` as install.sh leaves it, without wheels: this machine's runtime answers."""
+    from tflite_edge.deploy.build import open_build
+    from tflite_edge.deploy.bundle import own_files
+    from tflite_edge.records.board import BOARDS
+
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    for name, content in own_files(open_build(converted[0]), BOARDS["pi4"], "ai-edge-litert")[1].items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def boards(cache):
+    """A cache with pi4 and pi3-32 that outlives the session: the installation is tested when it is not there."""
+    import platformdirs
+
+    from tflite_edge.records.board import BOARDS
+    from tflite_edge.records.errors import MissingError
+    from tflite_edge.targets.emulator import install
+
+    kept = Path(platformdirs.user_cache_dir("tflite-edge-tests"))
+    before, os.environ["TFLITE_EDGE_CACHE"] = os.environ["TFLITE_EDGE_CACHE"], str(kept)
+    try:
+        for name in ("pi4", "pi3-32"):
+            made = install(BOARDS[name])
+            assert (made.state, made.why) == ("installed", "")
+    except MissingError as error:
+        if "cannot get Debian's packages" in error.what or "is missing" in error.what:
+            pytest.skip(f"boards are made of Debian's packages: {error}")
+        raise
+    finally:
+        os.environ["TFLITE_EDGE_CACHE"] = before
+    return kept
+
+
 @pytest.fixture(scope="session")
 def teachable(tmp_path_factory, digits):
     """A folder of trainable files for digits of 8 x 8 with outputs for 0 to 7 and two spare ones, and of packs.

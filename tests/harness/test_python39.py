@@ -12,6 +12,7 @@ ON_THE_BOARD = [
     PACKAGE / "__init__.py",
     *sorted((PACKAGE / "records").glob("*.py")),
     *sorted((PACKAGE / "harness").glob("*.py")),
+    *sorted((PACKAGE / "runner").glob("*.py")),
     *(PACKAGE / "targets" / name for name in ("__init__.py", "child.py", "local.py", "machine.py", "zipapp.py")),
     PACKAGE.parent / "scripts" / "pi_benchmark.py",
 ]

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import pytest
 from filelock import FileLock
 
@@ -39,24 +38,6 @@ from tflite_edge.targets.local import Local
 PI4, PI3_32 = BOARDS["pi4"], BOARDS["pi3-32"]
 # An emulated process takes seconds to start, and a busy machine many of them.
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="session")
-def boards():
-    """A cache with pi4 and pi3-32 that outlives the session: the installation is tested when it is not there."""
-    cache = Path(platformdirs.user_cache_dir("tflite-edge-tests"))
-    before, os.environ["TFLITE_EDGE_CACHE"] = os.environ["TFLITE_EDGE_CACHE"], str(cache)
-    try:
-        for board in (PI4, PI3_32):
-            made = install(board)
-            assert (made.state, made.why) == ("installed", "")
-    except MissingError as error:
-        if "cannot get Debian's packages" in error.what or "is missing" in error.what:
-            pytest.skip(f"boards are made of Debian's packages: {error}")
-        raise
-    finally:
-        os.environ["TFLITE_EDGE_CACHE"] = before
-    return cache
 
 
 @pytest.fixture

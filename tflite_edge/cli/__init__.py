@@ -25,6 +25,9 @@ COMMANDS = {
     "learn": "Teach a trainable .tflite file new samples, on this machine or a board.",
     "average": "Average the heads that several boards have learnt.",
     "emulator": "Install, list and remove emulated Raspberry Pis.",
+    "package": "Pack a model for a board: one archive that installs offline.",
+    "verify": "Prove a bundle: its files, and whose it is.",
+    "keygen": "Make a key pair to sign bundles with.",
     "models": "List the zoo of lightweight models.",
     "init": "Write a commented recipe to start from.",
 }

@@ -13,6 +13,7 @@ from tflite_edge.records.manifest import Manifest, StepRecord, Variant
 from tflite_edge.records.verdict import Finding
 
 if TYPE_CHECKING:
+    from tflite_edge.deploy.package import Packed
     from tflite_edge.evaluation import Evaluation
     from tflite_edge.flatbuffer.facts import Facts
 
@@ -273,3 +274,20 @@ def _confused(score: ScoreResult, labels: tuple[str, ...]) -> Iterable[str]:
         yield "most confused: " + ", ".join(
             f"{labels[true]} taken for {labels[said]} ({count})" for count, true, said in wrong
         )
+
+
+def packed(packed: Packed) -> Iterable[Table | str]:
+    """What was packed, the largest files first."""
+    largest = sorted(packed.files.items(), key=lambda file: -file[1])
+    shown = largest[:8]
+    rows = [[name, f"{size:,}"] for name, size in shown]
+    if len(largest) > len(shown):
+        rows.append([f"{len(largest) - len(shown)} more", f"{sum(size for _, size in largest[len(shown) :]):,}"])
+    yield Table(["file ", "bytes"], rows)
+    yield f"model: {packed.model} ({packed.why})"
+    yield f"{packed.path}: {packed.bytes:,} bytes, SHA-256 {packed.sha256[:16]}..."
+    if packed.signature:
+        yield f"signed: {packed.signature}"
+    if packed.target != "mcu":
+        archive = Path(packed.path).name
+        yield f"on the board: tar xzf {archive} && {archive.removesuffix('.tar.gz')}/install.sh"

@@ -5,7 +5,8 @@
     ├── InputError                3  the user's model, recipe or data is at fault
     │   ├── ModelError
     │   ├── RecipeError
-    │   └── DataError
+    │   ├── DataError
+    │   └── BundleError             an archive, a signature or a key
     ├── MissingError              4  a tool, a runtime, disk space or a permission is missing
     └── TargetError               5  the target failed: crash, timeout, unreachable
 
@@ -64,6 +65,10 @@ class RecipeError(InputError):
 
 
 class DataError(InputError):
+    pass
+
+
+class BundleError(InputError):
     pass
 
 

@@ -7,14 +7,16 @@ import io
 import os
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import tflite_edge
 
-PACKED = ("records", "harness")  # the two folders that the board gets
-MAIN = b"""import sys
+HARNESS = ("records", "harness")  # the two folders that measure a model
+BUNDLE = (*HARNESS, "runner")  # what a bundle's program is made of
+MAIN = """import sys
 
-from tflite_edge.harness.__main__ import main
+from tflite_edge.{folder}.__main__ import main
 
 sys.exit(main(sys.argv[1:]))
 """
@@ -40,13 +42,17 @@ def harness_pyz(folder: Path) -> Path:
 
 
 def harness_bytes() -> bytes:
-    """The zipapp's bytes: the same sources give the same bytes on every machine and day."""
+    return zipapp_bytes(HARNESS)
+
+
+def zipapp_bytes(folders: Sequence[str]) -> bytes:
+    """A zipapp of these folders that starts the last one: the same sources give the same bytes on every machine."""
     root = Path(tflite_edge.__file__).parent
-    sources = [root / "__init__.py", *(path for name in PACKED for path in (root / name).glob("*.py"))]
+    sources = [root / "__init__.py", *(path for name in folders for path in (root / name).glob("*.py"))]
     files = {f"tflite_edge/{path.relative_to(root).as_posix()}": path.read_bytes() for path in sources}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # stored: starts without zlib
-        for name, content in sorted({"__main__.py": MAIN, **files}.items()):
+        for name, content in sorted({"__main__.py": MAIN.format(folder=folders[-1]).encode(), **files}.items()):
             entry = zipfile.ZipInfo(name, date_time=EPOCH)
             entry.external_attr = 0o644 << 16
             entry.create_system = 3  # Unix, also when made on Windows

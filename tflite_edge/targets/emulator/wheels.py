@@ -61,11 +61,13 @@ def _download(part: Part, folder: Path) -> None:
     python, _, platforms = part.file.removesuffix(".whl").split("-")[-3:]
     demand = folder / "demand.txt"
     demand.write_text(f"{part.name}=={part.version} --hash=sha256:{part.sha256}\n")
+    board = [
+        "--python-version", python[2:], "--implementation", "cp", "--abi", python,
+        *(word for platform in platforms.split(".") for word in ("--platform", platform)),
+    ]  # fmt: skip
     command = [
         sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps", "--only-binary=:all:",
-        "--require-hashes", "--python-version", python[2:], "--implementation", "cp", "--abi", python,
-        *(word for platform in platforms.split(".") for word in ("--platform", platform)),
-        "--dest", str(folder), "--requirement", str(demand),
+        "--require-hashes", *([] if platforms == "any" else board), "--dest", str(folder), "--requirement", str(demand),
     ]  # fmt: skip
     try:
         done = run(command, folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tflite_edge.records.errors import DataError
-from tflite_edge.tf.data.images import EXTENSIONS
+from tflite_edge.runner.images import EXTENSIONS
 
 # What people call the parts of a data set, in lower case.
 SPLITS = {

@@ -62,7 +62,7 @@ class Pool:
             return self.samples[indices], indices
         from PIL import Image
 
-        from tflite_edge.tf.data.images import BROKEN, decode, fit
+        from tflite_edge.runner.images import BROKEN, decode, fit
 
         def one(index: int) -> np.ndarray | None:
             sample = self.samples[index]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from tflite_edge.records.preprocess import Preprocess
@@ -15,7 +17,7 @@ BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombErr
 EXTENSIONS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 
 
-def decode(path: Path, preprocess: Preprocess) -> np.ndarray:
+def decode(path: str | Path | IO[bytes], preprocess: Preprocess) -> NDArray[np.uint8]:
     """uint8 [H, W, C] in 0..255. Raises one of BROKEN.
 
     Upright by its EXIF orientation, first frame of an animation, transparency over white.
@@ -29,7 +31,7 @@ def decode(path: Path, preprocess: Preprocess) -> np.ndarray:
         return fit(_eight_bit(upright), preprocess)
 
 
-def fit(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
+def fit(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
     """uint8 [H, W, C]: the image with the record's channels and size."""
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[preprocess.channels]
     if image.mode != mode:

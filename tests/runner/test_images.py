@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tflite_edge.records.preprocess import Preprocess
-from tflite_edge.tf.data.images import BROKEN, decode
+from tflite_edge.runner.images import BROKEN, decode
 
 RAW = Preprocess(None, 3)
 

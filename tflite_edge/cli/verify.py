@@ -1,0 +1,38 @@
+"""`tflite-edge verify`: is a bundle whole, and by whom?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tflite_edge.cli.sink import Sink, format_option
+from tflite_edge.records.verdict import OK
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--key", type=click.Path(path_type=Path), help="Public key of who made it; an unsigned bundle is refused then."
+)
+@format_option
+def command(bundle: Path, key: Path | None, sink: Sink) -> None:
+    """Prove a bundle: every file by its SHA-256, and with --key its signature. Nothing is unpacked.
+
+    \b
+    tflite-edge verify dist/mobilenet-pi4.tar.gz --key key.pub
+    """
+    from tflite_edge.deploy.archive import contents
+    from tflite_edge.deploy.sign import verify
+
+    signature = verify(bundle, key) if key else None
+    files = contents(bundle)
+    signed = {"key": signature.key_id, "comment": signature.comment} if signature else None
+    says = f"signed by key {signature.key_id}" if signature else "not asked whose it is: --key KEY.pub"
+    sink.result(
+        "verify",
+        OK,
+        {"bundle": str(bundle), "files": sorted(files), "signature": signed},
+        f"{bundle}: {len(files)} files, each as its SHA256SUMS says",
+        says,
+    )

@@ -1,0 +1,120 @@
+"""What `convert` left in a folder, read back to be packed: manifest, the model to ship, samples to prove it with."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tflite_edge.artifact import MANIFEST, sha256
+from tflite_edge.flatbuffer import inspect
+from tflite_edge.records.errors import EdgeError, ModelError, UsageError
+from tflite_edge.records.job import Job
+from tflite_edge.records.manifest import Manifest, Variant
+from tflite_edge.records.plain import from_plain, nearest
+from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.verdict import OK
+from tflite_edge.targets.local import Local
+
+# Smallest first on a board: int8 is what its kernels are fastest at.
+PREFERRED = ("int8", "int16x8", "dynamic", "float16", "float32")
+
+
+@dataclass(frozen=True)
+class Build:
+    """A folder of `convert` and the one variant to ship. why: how it was chosen."""
+
+    folder: Path
+    manifest: Manifest
+    variant: Variant
+    why: str
+
+    @property
+    def model(self) -> Path:
+        return self.folder / self.variant.file
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What the board does before it: a baked model takes raw values."""
+        record = self.manifest.preprocess
+        return replace(record, mean=(0.0,), std=(1.0,)) if self.variant.baked else record
+
+    def expected(self, count: int, runtime: str) -> tuple[NDArray[Any], NDArray[np.float32], float, str]:
+        """(raw samples [count, ...], what the model must answer to them [count, K], tolerance, why).
+
+        Answered here, by the kernels that give what `runtime` gives on ARM; the tolerance is one quantised step.
+        """
+        with np.load(self.folder / "samples.npz", allow_pickle=False) as arrays:
+            raw = arrays["x"][:count]
+        output = inspect(self.model).outputs[0]
+        with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
+            pack, place = Path(work) / "pack.npz", Path(work) / "outputs.npy"
+            np.savez(pack, x=raw)
+            job = Job("score", str(self.model), runtime, pack=str(pack), preprocess=self.preprocess, outputs=str(place))
+            Local().score(job)
+            outputs = np.load(place).reshape(len(raw), -1)
+        tolerance = output.scale or 1e-5
+        return raw, outputs, float(tolerance), f"expected answers by {runtime} on the machine that packed it"
+
+    def without_secrets(self) -> Manifest:
+        """The manifest without what tells of the machine and the person: command line, host, folders."""
+        recipe = self.manifest.recipe.with_paths(lambda path: Path(path).name)
+        source = self.manifest.source
+        source = replace(source, model=Path(source.model).name, data=Path(source.data).name)
+        return replace(self.manifest, argv=[], host={}, recipe=recipe, source=source, models=[self.variant])
+
+
+def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) -> Build:
+    """Read `folder`; choose the variant that `model` names (its file, scheme or mode), else the best that is ok.
+
+    Raises UsageError for a name that is not there, ModelError for a folder of nothing, or files changed since.
+    """
+    try:
+        manifest = from_plain(Manifest, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, EdgeError) as error:
+        raise ModelError(
+            f"{folder} is not a folder that `tflite-edge convert` filled",
+            evidence=str(error),
+            do="tflite-edge convert MODEL -o " + str(folder),
+        ) from error
+    found = [variant for variant in manifest.models if variant.file and not variant.original]
+    variant, why = _choose(found, model, folder)
+    if variant.verdict != OK and not accept_degraded:
+        raise ModelError(
+            f"{variant.file} is {variant.verdict}: what it promised does not hold",
+            evidence="\n".join(finding.what for finding in variant.findings),
+            do="mend it and convert again, choose another with --model, or --accept-degraded",
+        )
+    build = Build(folder, manifest, variant, why)
+    if not build.model.is_file() or sha256(build.model) != variant.sha256:
+        raise ModelError(
+            f"{build.model} is not what was converted",
+            evidence=f"{MANIFEST} has another SHA-256",
+            do="convert it again",
+        )
+    return build
+
+
+def _choose(found: list[Variant], model: str, folder: Path) -> tuple[Variant, str]:
+    if not found:
+        raise ModelError(f"{folder} holds no model", do="look at its manifest.json: why nothing was made")
+    if model:
+        names = {
+            name: one for one in found for name in (one.file, one.file.removesuffix(".tflite"), one.scheme, one.mode)
+        }
+        if model not in names:
+            raise UsageError(
+                f"no model {model!r} in {folder}",
+                evidence=", ".join(one.file for one in found),
+                do=nearest(model, names),
+            )
+        return names[model], "named"
+    whole = [one for one in found if one.learning is None] or found  # those that learn are asked for by name
+    good = [one for one in whole if one.verdict == OK] or whole
+    best = min(good, key=lambda one: (PREFERRED.index(one.mode), one.bytes))
+    return best, f"{best.mode}: the first of {', '.join(PREFERRED)} that is {best.verdict}"

@@ -1,0 +1,136 @@
+"""A model as C source for TensorFlow Lite Micro: the bytes, the operators to register, the arena to reserve."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tflite_edge.flatbuffer import inspect
+from tflite_edge.records.errors import ModelError
+
+# The Add… methods of tflite-micro's MicroMutableOpResolver that stand for a builtin operator, as of 2025
+# (tensorflow/lite/micro/micro_mutable_op_resolver.h), by the builtin's name.
+METHODS = {
+    name: "Add" + (special or "".join(part[:1] + part[1:].lower() for part in name.split("_")))
+    for name, _, special in (
+        word.partition("=")
+        for word in """
+        ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D=AveragePool2D BATCH_MATMUL=BatchMatMul
+        BATCH_TO_SPACE_ND BROADCAST_ARGS BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D=Conv2D COS CUMSUM=CumSum
+        DEPTH_TO_SPACE DEPTHWISE_CONV_2D=DepthwiseConv2D DEQUANTIZE DIV EMBEDDING_LOOKUP ELU EQUAL EXP EXPAND_DIMS FILL
+        FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER GREATER_EQUAL HARD_SWISH IF
+        L2_NORMALIZATION=L2Normalization L2_POOL_2D=L2Pool2D LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGICAL_NOT
+        LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D=MaxPool2D MIRROR_PAD MEAN MINIMUM MUL NEG NOT_EQUAL PACK PAD
+        PADV2=PadV2 PRELU QUANTIZE READ_VARIABLE REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR
+        RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND
+        SPACE_TO_DEPTH SPLIT SPLIT_V SQUEEZE SQRT SQUARE SQUARED_DIFFERENCE STRIDED_SLICE SUB SUM SVDF TANH
+        TRANSPOSE_CONV TRANSPOSE UNPACK UNIDIRECTIONAL_SEQUENCE_LSTM=UnidirectionalSequenceLSTM VAR_HANDLE WHILE
+        ZEROS_LIKE
+        """.split()  # noqa: SIM905 - a list of 100 quoted words hides the words
+    )
+}
+ALIGNMENT_BYTES = 16  # what TFLite Micro asks of a model and of its arena
+PER_LINE = 16
+# What the interpreter and its kernels keep in the arena besides activations, rounded up.
+ROOM_BYTES, ROOM_OPERATOR_BYTES = 4096, 512
+
+
+def sources(model: Path, name: str, arena_bytes: int, arena_why: str) -> dict[str, bytes]:
+    """File name -> C source for `model`: NAME_model.h, NAME_model.c, NAME_ops.h (C++).
+
+    arena_bytes, arena_why: the tensor arena to reserve and where that number comes from.
+    Raises ModelError for operators that TFLite Micro does not have, each by its name.
+    """
+    symbol = symbol_of(name)
+    content = model.read_bytes()
+    methods = resolver(model)
+    guard = f"{symbol.upper()}_MODEL_H_"
+    header = f"""\
+/* {name} for TensorFlow Lite Micro, made by tflite-edge. C and C++. */
+#ifndef {guard}
+#define {guard}
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+/* {arena_why} */
+#define {symbol.upper()}_ARENA_BYTES {arena_bytes}
+
+/* Aligned to {ALIGNMENT_BYTES} bytes; const, so that it stays in flash. */
+extern const unsigned char {symbol}_model[];
+extern const unsigned int {symbol}_model_bytes; /* {len(content):,} */
+
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+    body = f"""\
+#include "{symbol}_model.h"
+
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((aligned({ALIGNMENT_BYTES})))
+#endif
+const unsigned char {symbol}_model[] = {{
+{_array(content)}}};
+const unsigned int {symbol}_model_bytes = {len(content)};
+"""
+    calls = "\n".join(f"  if (resolver.{method}() != kTfLiteOk) return kTfLiteError;" for method in methods)
+    ops = f"""\
+/* The {len(methods)} operators that {name} needs, and no other: each one that is not linked saves flash. C++. */
+#pragma once
+#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+
+using {_camel(symbol)}Resolver = tflite::MicroMutableOpResolver<{len(methods)}>;
+
+inline TfLiteStatus {_camel(symbol)}Register({_camel(symbol)}Resolver& resolver) {{
+{calls}
+  return kTfLiteOk;
+}}
+"""
+    files = {f"{symbol}_model.h": header, f"{symbol}_model.c": body, f"{symbol}_ops.h": ops}
+    return {file: text.encode() for file, text in files.items()}
+
+
+def arena_of(model: Path) -> tuple[int, str]:
+    """(bytes, why): the tensor arena to reserve, in whole KiB. An estimate, never measured here."""
+    facts = inspect(model)
+    planned, why = (facts.arena.planned_bytes, facts.arena.why) if facts.arena else (None, "")
+    if planned is None:
+        raise ModelError(f"no arena can be reserved for {model}", evidence=why, do="give it fixed shapes")
+    operators = sum(operator.count for operator in facts.operators)
+    bytes_ = planned + ROOM_BYTES + ROOM_OPERATOR_BYTES * operators
+    return -(-bytes_ // 1024) * 1024, (
+        f"an estimate: {planned:,} bytes of activations by the greedy plan and room for the "
+        "interpreter; arena_used_bytes() tells the truth on the device"
+    )
+
+
+def resolver(model: Path) -> list[str]:
+    """The resolver's methods for the operators of `model`, sorted. Raises ModelError as `sources` does."""
+    facts = inspect(model)
+    missing = [op.name for op in facts.operators if op.custom or op.name not in METHODS]
+    if missing:
+        raise ModelError(
+            f"TensorFlow Lite Micro has no kernel for {len(missing)} operator{'s' * (len(missing) > 1)} of {model}",
+            evidence=", ".join(missing),
+            do="replace the layers that make them; `tflite-edge check MODEL --target mcu` names each one",
+        )
+    return sorted({METHODS[op.name] for op in facts.operators})
+
+
+def symbol_of(name: str) -> str:
+    """`name` as a C identifier."""
+    symbol = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
+    return symbol if symbol and not symbol[0].isdigit() else f"m_{symbol}"
+
+
+def _camel(symbol: str) -> str:
+    return "".join(part.capitalize() for part in symbol.split("_"))
+
+
+def _array(content: bytes) -> str:
+    words = [f"0x{byte:02x}," for byte in range(256)]
+    rows = (content[start : start + PER_LINE] for start in range(0, len(content), PER_LINE))
+    return "".join("  " + " ".join(words[byte] for byte in row) + "\n" for row in rows)

@@ -1,0 +1,161 @@
+"""One model, opened once, that answers images: what `classify` prints and the server sends."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import threading
+from time import perf_counter
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from tflite_edge.harness.preprocess import Array, dequantize, normalize, to_input
+from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals
+from tflite_edge.records.card import CARD, SMOKE, Card
+from tflite_edge.records.errors import BundleError, DataError, MissingError
+from tflite_edge.records.job import Runtime
+from tflite_edge.records.plain import from_plain
+
+TOP = 5
+
+
+def read_card(folder: str) -> Card:
+    """The bundle.json of an unpacked bundle. Raises BundleError."""
+    path = os.path.join(folder, CARD)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            values = json.load(stream)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder} is not an unpacked bundle", evidence=str(error)) from error
+    return from_plain(Card, values, CARD)
+
+
+class Classifier:
+    """The bundle's model on its runtime. `answer` may be called from several threads: they take turns."""
+
+    def __init__(self, folder: str) -> None:
+        """Raises BundleError for a model that is not the card's, MissingError without the runtime."""
+        self.card = read_card(folder)
+        self.folder = folder
+        self._path = os.path.join(folder, self.card.model)
+        _prove(self._path, self.card.model_sha256)
+        chosen = choose(self.card.runtime)
+        self._chosen = chosen
+        self._interpreter = open_interpreter(self._path, chosen, self.card.threads)
+        self._source = self._interpreter.get_input_details()[0]
+        self._sink = self._interpreter.get_output_details()[0]
+        outputs = int(np.prod(self._sink["shape"]))
+        if self.card.task == "classification" and len(self.card.labels) != outputs:
+            raise BundleError(
+                f"{len(self.card.labels)} labels for a model of {outputs} classes",
+                do="pack the model with the labels it was made with",
+            )
+        self._lock = threading.Lock()
+
+    @property
+    def runtime(self) -> Runtime:
+        return describe(self._chosen)
+
+    def outputs(self, raw: Array) -> Tuple[Array, float]:
+        """(what the model answers, dequantised float32 [K]; seconds of preprocessing and inference).
+
+        raw: one sample as the card's preprocessing takes it, uint8 [H, W, C] for images.
+        """
+        shape = tuple(int(size) for size in self._source["shape"][1:])
+        if raw.shape != shape:
+            raise DataError(f"the model takes {list(shape)}, not {list(raw.shape)}")
+        with self._lock, refusals(self._path, self._chosen):
+            began = perf_counter()
+            value = to_input(raw, self.card.preprocess, self._source["dtype"], *self._source["quantization"])
+            self._interpreter.set_tensor(self._source["index"], value[np.newaxis])
+            self._interpreter.invoke()
+            output = self._interpreter.get_tensor(self._sink["index"])
+            seconds = perf_counter() - began
+        return dequantize(output, *self._sink["quantization"]).reshape(-1), seconds
+
+    def answer(self, raw: Array) -> Dict[str, Any]:
+        """The answer to one sample as JSON-ready values: label, score and top for classes, else values or error."""
+        values, seconds = self.outputs(raw)
+        found: Dict[str, Any] = {}
+        if self.card.task == "classification":
+            order = np.argsort(-values, kind="stable")[:TOP]
+            found = {
+                "label": self.card.labels[order[0]],
+                "score": round(float(values[order[0]]), 6),
+                "top": [[self.card.labels[index], round(float(values[index]), 6)] for index in order],
+            }
+        elif self.card.task == "anomaly":
+            wanted = normalize(raw, self.card.preprocess).reshape(-1)
+            found = {"error": float(((values - wanted) ** 2).mean())}
+        else:
+            found = {"values": [float(value) for value in values]}
+        return {**found, "ms": round(1e3 * seconds, 3)}
+
+    def load(self, path: str, data: Optional[bytes] = None) -> Array:
+        """One sample from an image file (or its bytes), or from a .npy of raw values. Raises DataError."""
+        if self.card.preprocess.size is None or path.endswith(".npy"):
+            return _array(path)
+        images = _images()
+        try:
+            image: Array = images.decode(path if data is None else io.BytesIO(data), self.card.preprocess)
+        except images.BROKEN as error:
+            raise DataError(f"{path} is not an image that can be read", evidence=str(error)) from error
+        return image
+
+    def smoke(self) -> Dict[str, Any]:
+        """Answer the bundle's own sample and compare with what the maker got. Raises BundleError where they differ."""
+        try:
+            with np.load(os.path.join(self.folder, SMOKE), allow_pickle=False) as arrays:
+                raw, expected = arrays["x"], arrays["outputs"]
+        except (OSError, ValueError, KeyError) as error:
+            raise BundleError(f"the bundle's {SMOKE} cannot be read", evidence=str(error)) from error
+        if self.card.preprocess.size is not None:
+            _images()  # to know now that it can
+        answers = np.stack([self.outputs(sample)[0] for sample in raw])
+        worst = float(np.abs(answers - expected).max())
+        if worst > self.card.tolerance * (1 + 1e-6) or (answers.argmax(axis=1) != expected.argmax(axis=1)).any():
+            raise BundleError(
+                f"the model answers the smoke test differently here, by {worst:g}",
+                evidence=f"{self.card.tolerance:g} was promised with {self.card.runtime} on {self.card.board}",
+                do="do not use it here: report the board, its runtime's version and this line",
+            )
+        return {"verdict": "ok", "samples": len(raw), "largest_difference": worst, "tolerance": self.card.tolerance}
+
+
+def _images() -> Any:
+    """The module that needs Pillow, imported only where images come in."""
+    try:
+        from tflite_edge.runner import images
+    except ImportError as error:
+        raise MissingError("Pillow cannot be imported", evidence=str(error), do="pip install pillow") from error
+    return images
+
+
+def _prove(path: str, digest: str) -> None:
+    try:
+        with open(path, "rb") as stream:
+            found = hashlib.sha256(stream.read()).hexdigest()
+    except OSError as error:
+        raise BundleError(f"the bundle has no model {path}", evidence=str(error)) from error
+    if found != digest:
+        raise BundleError(f"{path} is not the model that was packed", do="install the bundle again")
+
+
+def _array(path: str) -> Array:
+    try:
+        values: Array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is not a .npy file of numbers", evidence=str(error)) from error
+    return values
+
+
+def samples_in(folder: str, extensions: List[str]) -> List[str]:
+    """The files below `folder` with one of the extensions, in alphabetical order."""
+    found = []
+    for root, folders, names in os.walk(folder):
+        folders.sort()
+        found += [os.path.join(root, name) for name in sorted(names) if os.path.splitext(name)[1].lower() in extensions]
+    return found
