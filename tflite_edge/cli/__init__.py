@@ -28,6 +28,7 @@ COMMANDS = {
     "package": "Pack a model for a board: one archive that installs offline.",
     "verify": "Prove a bundle: its files, and whose it is.",
     "keygen": "Make a key pair to sign bundles with.",
+    "doctor": "Look for what this machine or a board lacks, and say what mends it.",
     "models": "List the zoo of lightweight models.",
     "init": "Write a commented recipe to start from.",
 }

@@ -11,7 +11,8 @@ FORMS = "local, emulator:BOARD or ssh://USER@HOST[:PORT]"
 
 def open_machine(on: str) -> Machine:
     """The machine that `on` names: one of FORMS. Raises UsageError for anything else, MissingError for a board that is
-    not installed."""
+    not installed. An SSH host is not
+    asked anything yet."""
     if on == "local":
         from tflite_edge.targets.local import Local
 
@@ -22,6 +23,10 @@ def open_machine(on: str) -> Machine:
         from tflite_edge.targets.emulator import open_board
 
         return open_board(board_named(place))
+    if kind == "ssh":
+        from tflite_edge.targets.ssh import open_ssh
+
+        return open_ssh(on)
     raise UsageError(f"no target {on!r}", do=f"one of: {FORMS}")
 
 

@@ -42,7 +42,7 @@ def ask(python: Sequence[str], job: Job, deadline_s: float) -> dict[str, Any]:
         argv = [*python, str(harness_pyz(Path(folder))), str(paper)]
         talk = Path(folder) / "stderr"
         status, answer = _watch(argv, job.model, deadline_s, talk)
-        return _read(status, answer, job.model, _tail(talk))
+        return outcome(status, answer, job.model, _tail(talk))
 
 
 def _watch(argv: Sequence[str], model: str, deadline_s: float, talk: Path) -> tuple[int, bytes]:
@@ -76,7 +76,8 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.stdout.close()
 
 
-def _read(status: int, answer: bytes, model: str, talk: str) -> dict[str, Any]:
+def outcome(status: int, answer: bytes, model: str, talk: str) -> dict[str, Any]:
+    """The result in the harness's answer, given its exit status and stderr. Raises as `ask` does."""
     if status < 0 or 128 < status < 128 + signal.NSIG:  # shells pass a signal n on as 128 + n
         raise _killed(abs(status) % 128, model, talk)
     document = _document(answer)

@@ -1,0 +1,214 @@
+"""A board behind SSH: what it lacks is copied once by content, the harness runs there, the answer comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Callable
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tflite_edge.records.errors import EdgeError, MissingError, ModelError
+from tflite_edge.records.job import Job
+from tflite_edge.records.plain import to_plain
+from tflite_edge.targets.child import outcome
+from tflite_edge.targets.machine import DEADLINE_S, Machine
+from tflite_edge.targets.ssh.address import Address, parse
+from tflite_edge.targets.ssh.connection import Connection, Done, LostError
+from tflite_edge.targets.ssh.probe import Probe, Python, need_python, probe
+from tflite_edge.targets.wheels import fitting, no_runtime
+from tflite_edge.targets.zipapp import harness_bytes
+
+T = TypeVar("T")
+CACHE = ".cache/tflite-edge"  # on the board, below the home directory
+SLOWEST = 100_000  # bytes/s: a copy gets this much time
+FULL = 28  # ENOSPC, as our scripts' exit status
+BROKEN = 74  # what arrived is not what was sent
+
+# $1: the cache; the rest: names. Answers the names that are not there. What killed runs left is removed after a day.
+ABSENT = r"""
+cd && mkdir -p "$1/blobs" "$1/runs" && cd "$1" || exit 28
+find runs blobs -mindepth 1 -maxdepth 1 \( -path 'runs/*' -o -name '*.part' \) -mmin +1440 -exec rm -rf {} +
+shift
+for name; do [ -f "blobs/$name" ] || echo "$name"; done
+"""
+
+# $1: the cache, $2: name, $3: sha256, $4: bytes; the file on stdin. It appears whole or not at all.
+PUT = r"""
+cd && cd "$1/blobs" || exit 28
+part=$(mktemp "$2.XXXXXX.part") || exit 28
+trap 'rm -f "$part"' EXIT
+trap 'exit 74' HUP INT TERM
+cat >"$part" || exit 28
+[ "$(wc -c <"$part")" -eq "$4" ] || exit 74
+[ "$(sha256sum <"$part" | cut -d' ' -f1)" = "$3" ] || exit 74
+mv -f "$part" "$2"
+"""
+
+# $1: the cache, $2: deadline in whole seconds, $3: Python, $4: harness, $5: "outputs" to send them after the answer.
+# First line of stdin: the job, with @RUN and @BLOBS for the two folders. The end of stdin means that we are gone.
+RUN = r"""
+umask 077
+cd && cd "$1" || exit 28
+blobs=$PWD/blobs
+run=$(mktemp -d "$PWD/runs/XXXXXX") || exit 28
+trap 'rm -rf "$run"' EXIT
+trap 'exit 143' HUP INT TERM
+IFS= read -r job || exit 74
+printf '%s\n' "$job" | sed "s|@RUN|$run|g; s|@BLOBS|$blobs|g" >"$run/job.json" || exit 28
+exec 3<&0
+timeout -s KILL "$2" "$3" "$blobs/$4" "$run/job.json" </dev/null 3<&- &
+child=$!
+( while read -r _; do :; done; kill -s KILL -- "-$child" ) <&3 >/dev/null 2>&1 &
+guard=$!
+wait "$child"
+status=$?
+kill "$guard" 2>/dev/null
+if [ "$5" = outputs ] && [ "$status" -eq 0 ]; then cat "$run/outputs.npy" || exit 74; fi
+exit "$status"
+"""
+
+
+class Ssh(Machine):
+    """The board at `address`, over one shared connection."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.name = address.url
+        self.connection = Connection(address)
+
+    @cached_property
+    def probe(self) -> Probe:
+        return self._twice(lambda: probe(self.connection))
+
+    @property
+    def has_runtime(self) -> bool:
+        return bool(self.probe.best and self.probe.best.runtime)
+
+    def run(self, job: Job, *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+        python = self._ready()
+        files = {"model": job.model, "pack": job.pack, "against": job.against}
+        local = {key: Path(path) for key, path in files.items() if path is not None}
+        with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
+            harness = Path(folder) / "harness.pyz"
+            harness.write_bytes(harness_bytes())
+            names = self._copied({**local, "harness": harness})
+            plain = to_plain(job) | {key: f"@BLOBS/{names[key]}" for key in local}
+            if job.outputs is not None:
+                plain["outputs"] = "@RUN/outputs.npy"
+            sent = json.dumps(plain).encode() + b"\n"
+            wants = "outputs" if job.outputs is not None else ""
+            arguments = [CACHE, str(int(deadline_s) + 5), python.executable, names["harness"], wants]
+            done = self._twice(lambda: self.connection.run(RUN, arguments, data=sent, hold=True, deadline_s=deadline_s))
+        self._check_space(done)
+        answer, _, outputs = done.answer.partition(b"\n")
+        try:
+            result = outcome(done.status, answer, job.model, done.talk)
+        except EdgeError as error:
+            raise self._in_our_words(error, {names[key]: str(path) for key, path in local.items()}) from error
+        if job.outputs is not None:
+            _write(Path(job.outputs), outputs)
+        return result
+
+    def install(self) -> list[str]:
+        """Install the runtime that fits into our own virtual environment there; the commands that were run.
+
+        Raises MissingError where none fits, where sudo is needed for it, or where a command fails.
+        """
+        wheels = fitting(need_python(self.probe, self.connection).place)
+        if not wheels.commands:
+            raise MissingError(f"no TFLite runtime can be installed on {self.name}", evidence=wheels.why)
+        ours = [line for line in wheels.commands if not line.startswith("sudo ")]
+        done = self._twice(lambda: self.connection.run("set -e\n" + "\n".join(ours) + "\n", deadline_s=900))
+        if done.status != 0:
+            raise MissingError(
+                f"the runtime could not be installed on {self.name}",
+                evidence=f"{done.answer.decode(errors='replace')[-500:]}\n{done.talk}".strip(),
+                do=f"there: {' && '.join(wheels.commands)}",
+            )
+        del self.probe  # it has changed
+        return ours
+
+    def _ready(self) -> Python:
+        python = need_python(self.probe, self.connection)
+        if not python.runtime:
+            raise no_runtime(self.name, python.place, f"tflite-edge doctor --on {shlex.quote(self.name)} --install")
+        return python
+
+    def _copied(self, files: dict[str, Path]) -> dict[str, str]:
+        """{key: name in the board's blobs/}, each there when this returns. What is there already is not sent."""
+        try:
+            digests = {key: hashlib.sha256(path.read_bytes()).hexdigest() for key, path in files.items()}
+        except OSError as error:
+            raise ModelError(f"cannot read {error.filename}", evidence=str(error)) from error
+        names = {key: digests[key] + path.suffix.lower() for key, path in files.items()}
+        names = {key: name if name.replace(".", "").isalnum() else digests[key] for key, name in names.items()}
+
+        def copy() -> None:
+            asked = self.connection.run(ABSENT, [CACHE, *names.values()])
+            self._check_space(asked)
+            absent = asked.answer.decode().split()
+            for key in (key for key, name in names.items() if name in absent):
+                size = files[key].stat().st_size
+                arguments = [CACHE, names[key], digests[key], str(size)]
+                put = self.connection.run(PUT, arguments, data=files[key], deadline_s=60 + size / SLOWEST)
+                self._check_space(put)
+                if put.status != 0:
+                    raise LostError(f"{files[key]} did not reach {self.name} whole", evidence=put.talk)
+
+        self._twice(copy)
+        return names
+
+    def _twice(self, do: Callable[[], T]) -> T:
+        """`do`, and once more over a new connection where the first one broke."""
+        try:
+            return do()
+        except LostError as error:
+            if not error.again:
+                raise
+            self.connection.reset()
+            return do()
+
+    def _check_space(self, done: Done) -> None:
+        if done.status == FULL or "No space left" in done.talk:
+            raise MissingError(
+                f"{self.name} cannot store what it is to run",
+                evidence=done.talk,
+                do=f"make room on the board, or look at the permissions of ~/{CACHE} there",
+            )
+
+    def _in_our_words(self, error: EdgeError, ours: dict[str, str]) -> EdgeError:
+        """The board's paths in an error become ours."""
+
+        def put(text: str) -> str:
+            for name, path in ours.items():
+                words = text.split(name)
+                # What stands before the name, up to a blank or quote, is the way to the board's cache.
+                heads = [word[: len(word) - len(_last_word(word))] for word in words[:-1]]
+                text = path.join([*heads, words[-1]]) if heads else text
+            return text
+
+        return type(error)(put(error.what), evidence=put(error.evidence), do=put(error.do))
+
+
+def _last_word(text: str) -> str:
+    for mark in " '\"\n":
+        text = text.rpartition(mark)[2]
+    return text
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+    Path(part).replace(path)
+
+
+@cache
+def open_ssh(url: str) -> Ssh:
+    """The board that `url` names; the same object, and so the same connection, for the same url."""
+    return Ssh(parse(url))
