@@ -2,6 +2,7 @@
 #
 #   make convert MODEL=mobilenet    train, convert and verify a model: build/mobilenet/
 #                                   TARGET=emulator:pi4 proves it on an emulated Raspberry Pi
+#   make package MODEL=mobilenet TARGET=pi4    one archive that installs offline: dist/
 #   make test                       run all tests
 #   make check                      lint, types, import contracts
 #   make bench                      measure what benchmarks/ measures
@@ -15,13 +16,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help convert test check bench clean
+.PHONY: help convert package test check bench clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
 convert: $(READY)
 	$(if $(filter emulator:%,$(TARGET)),$(BIN)/tflite-edge emulator install $(TARGET:emulator:%=%))
 	$(BIN)/tflite-edge convert models/$(MODEL).toml -o build/$(MODEL) $(if $(TARGET),--on $(TARGET)) $(ARGS)
+
+package: $(READY)
+	test -f build/$(MODEL)/manifest.json || $(MAKE) convert TARGET=
+	$(BIN)/tflite-edge package build/$(MODEL) --for $(or $(TARGET),pi4) -o dist $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
