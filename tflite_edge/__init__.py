@@ -5,7 +5,8 @@
     manifest = edge.convert(edge.recipe_for("mobilenet"), out="build/mobilenet")
     print(manifest.verdict, [model.file for model in manifest.models])
 
-`convert`, `evaluate`, `compare`, `bench`, `learn` and `inspect` are the commands' verbs; all is loaded on first use.
+`convert`, `evaluate`, `compare`, `bench`, `estimate`, `learn` and `inspect` are the commands' verbs; all is loaded on
+first use.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _HOMES = {
     "compare": "tflite_edge.comparison",
     "compare_layers": "tflite_edge.layers",
     "bench": "tflite_edge.targets",
+    "estimate": "tflite_edge.targets",
     "learn": "tflite_edge.learning",
     "inspect": "tflite_edge.flatbuffer",
     "recipe_for": "tflite_edge.records.recipe",

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from tflite_edge import flatbuffer
 from tflite_edge.artifact import ORIGINAL, Artifact
 from tflite_edge.records.conversion import STATIC, Conversion
-from tflite_edge.records.errors import ModelError, TargetError
+from tflite_edge.records.errors import MissingError, ModelError, TargetError
+from tflite_edge.records.estimate import Estimate
 from tflite_edge.records.event import Event, Listener, silent
-from tflite_edge.records.job import Job, cores
+from tflite_edge.records.job import BenchResult, Job, cores
 from tflite_edge.records.learning import Lesson
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.preprocess import Preprocess
@@ -87,9 +88,7 @@ def prove(
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
     job = Job("score", str(made), recipe.target.runtime, recipe.target.threads, pack=str(packs.test), preprocess=fed)
     score = machine.score_of(facts, replace(job, workers=cores()), deadline_s=recipe.target.deadline_s)
-    bench = None
-    if not machine.emulated:  # its clock says nothing about the board
-        bench = machine.bench(replace(job, verb="bench", pack=str(packs.one)), deadline_s=recipe.target.deadline_s)
+    bench, estimate = measure(machine, replace(job, verb="bench", pack=str(packs.one)), recipe.target.deadline_s)
     findings = [*flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
     if conversion.original:  # made to compare with: nothing is promised of it
         findings = []
@@ -112,7 +111,20 @@ def prove(
         sparse_tensors=facts.sparse.tensors,
         score=score,
         bench=bench,
+        estimate=estimate,
     )
+
+
+def measure(machine: Machine, job: Job, deadline_s: float) -> tuple[BenchResult | None, Estimate | None]:
+    """Times of the machine, or where it is emulated, counts and a prediction. Where nothing can be counted, the
+    estimate says why: the answers on the board's runtime are worth having without it."""
+    if not machine.emulated:
+        return machine.bench(job, deadline_s=deadline_s), None
+    try:
+        return None, machine.estimate(job, deadline_s=deadline_s)
+    except MissingError as error:
+        board = machine.name.partition(":")[2]
+        return None, Estimate(board, None, [], why=f"no instructions counted: {error.what}; {error.do}")
 
 
 def prove_trainable(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
+    from tflite_edge.cli import show_estimate  # which needs this module's figures
+
     source = manifest.source
     counts = ", ".join(f"{count} {name}" for name, count in source.samples.items())
     keras = "" if source.keras_top1 is None else f"; float top-1 {source.keras_top1:.2%}"
@@ -29,6 +31,7 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
         yield _steps(source.steps)
         yield from _spared(source.steps)
     floats = [model.bench.median_s for model in manifest.models if model.mode == "float32" and model.bench]
+    emulated = next((model.estimate for model in manifest.models if model.estimate), None)
     rows = []
     for model in manifest.models:
         score, bench = model.score, model.bench
@@ -43,13 +46,13 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
                 percent(_quality(score) if score else None),
                 drop,
                 percent(score.agreement if score else None),
-                milliseconds(bench.median_s) if bench else "-",
-                f"{floats[0] / bench.median_s:.2f}" if floats and bench else "-",
+                *(show_estimate.estimated(model.estimate) if emulated else _timed(bench, floats)),
                 "-" if model.original else model.verdict,
             ]
         )
     quality = "AUC %" if source.task == "anomaly" else "top-1 %"
-    columns = ["scheme ", "KiB", "gzip", "in RAM", quality, "drop points", "agree %", "ms", "x float", "verdict "]
+    speed = ["M instr", f"{emulated.board} ms predicted"] if emulated else ["ms", "x float"]
+    columns = ["scheme ", "KiB", "gzip", "in RAM", quality, "drop points", "agree %", *speed, "verdict "]
     yield Table(columns, rows, spare=("gzip", "in RAM", "x float", "agree %"))
     yield from manifest.realised
     yield from (_learns(model) for model in manifest.models if model.learning)
@@ -64,7 +67,15 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
             f"ran on {scored.runtime.name} {scored.runtime.version}, {scored.runtime.machine}, on {scored.images} "
             f"samples: {manifest.recipe.target.on}; no times, because an emulated clock says nothing"
         )
+    if emulated:
+        yield from show_estimate.counted_on(emulated)
     yield f"in {out}: {manifest.name}-SCHEME.tflite, manifest.json, labels.txt, samples.npz"
+
+
+def _timed(bench: BenchResult | None, floats: Sequence[float]) -> list[str]:
+    if bench is None:
+        return ["-", "-"]
+    return [milliseconds(bench.median_s), f"{floats[0] / bench.median_s:.2f}" if floats else "-"]
 
 
 def _learns(model: Variant) -> str:

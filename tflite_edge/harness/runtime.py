@@ -8,7 +8,7 @@ import platform
 import re
 import sys
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -111,13 +111,20 @@ RESOLVERS = {"reference": "BUILTIN_REF", "builtin": "BUILTIN_WITHOUT_DEFAULT_DEL
 
 
 def open_interpreter(
-    path: str, chosen: Chosen, threads: int, kernels: str = "default", *, keep_tensors: bool = False, batch: int = 1
+    path: str,
+    chosen: Chosen,
+    threads: int,
+    kernels: str = "default",
+    *,
+    keep_tensors: bool = False,
+    batch: int = 1,
+    content: Optional[bytes] = None,
 ) -> Any:
     """An interpreter with its tensors allocated. Raises ModelError when there is none to be had.
 
     kernels: one of records.job.KERNELS. Raises MissingError where the runtime cannot be asked for them.
     keep_tensors: intermediate tensors can be read after an inference; without it they silently hold garbage.
-    batch: images at once; above one the inputs are resized.
+    batch: images at once; above one the inputs are resized. content: the model's bytes, where they are not the file's.
     """
     try:
         with open(path, "rb") as stream:
@@ -132,7 +139,8 @@ def open_interpreter(
         )
     asked = _options(chosen, kernels, keep_tensors)
     with refusals(path, chosen):
-        interpreter = chosen.module.Interpreter(model_path=path, num_threads=threads, **asked)
+        model = {"model_path": path} if content is None else {"model_content": content}
+        interpreter = chosen.module.Interpreter(num_threads=threads, **model, **asked)
         interpreter.allocate_tensors()
     if batch > 1:
         _widen(interpreter, path, batch)

@@ -18,7 +18,7 @@ from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.sensors import Energy, Sensors
 
 SCHEMA = 1
-VERBS = ("bench", "score", "layers", "identical", "realtime", "profile", "learn")
+VERBS = ("bench", "score", "layers", "identical", "realtime", "profile", "learn", "count")
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 
 # "default": what the package runs by itself, with its default delegates (ai-edge-litert: XNNPACK). "reference": the
@@ -64,7 +64,9 @@ class Job:
     verb: "bench" (time it on random or packed input), "score" (run a labelled pack through it), "layers" (run a
     pack through it and through a quantised twin, `against`, and compare their tensors), "identical" (compare its
     answers with those of the file `against`), "realtime" (one inference every period_s for duration_s), "profile"
-    (time the model cut short by each of `cuts`) or "learn" (train a trainable model's head on a pack, by `lesson`).
+    (time the model cut short by each of `cuts`), "learn" (train a trainable model's head on a pack, by `lesson`) or
+    "count" (the instructions of an inference and of one of each of `cuts`, which something counts into the file
+    `counts`).
     runtime: "auto" or one of RUNTIMES. kernels: one of KERNELS. threads: of the interpreter, or of a score's only
     worker.
     workers: interpreters that share a score's images; of several, each has one thread.
@@ -88,6 +90,7 @@ class Job:
     preprocess: Optional[Preprocess] = None
     outputs: Optional[str] = None
     kernels: str = "default"
+    counts: Optional[str] = None
     against: Optional[str] = None
     pairs: Tuple[Tuple[int, ...], ...] = ()
     batch: int = 1
@@ -131,6 +134,8 @@ class Job:
             periods_of(self.period_s or 0.0, self.duration_s)
         if self.verb == "profile" and not self.cuts:
             raise RecipeError("a profile needs the cuts of its model")
+        if self.verb == "count" and (self.counts is None or self.threads != 1):
+            raise RecipeError("a count needs the file of the counts, and one thread: more are not counted exactly")
         if self.verb == "learn" and self.lesson is None:
             raise RecipeError("learn needs a lesson")
 
@@ -202,6 +207,30 @@ class IdenticalResult:
     inputs: int
     signatures: Tuple[str, ...]
     different: str
+
+
+@dataclass(frozen=True)
+class CountResult:
+    """The instructions that one inference executes, the median of several: the same on every machine and at any load.
+
+    kernels: one of KERNELS. classes: by kind (targets/emulator/count.c says which there are), or "total" alone where
+        kinds are not told apart. total: their sum. runs: the totals in the order counted.
+    spread: (largest - least) / median of `runs`. exact: whether that is next to nothing, as `why` says.
+    cuts: totals of the shortened models, in the job's order.
+    """
+
+    runtime: Runtime
+    kernels: str
+    threads: int
+    inputs: List[Tensor]
+    outputs: List[Tensor]
+    classes: Dict[str, int]
+    total: int
+    runs: List[int]
+    spread: float
+    exact: bool
+    why: str
+    cuts: List[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from tflite_edge.records.estimate import Estimate
 from tflite_edge.records.job import BenchResult, LearnResult, ScoreResult
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
@@ -54,6 +55,7 @@ class Variant:
     baked: the input takes raw values, so the preprocessing's arithmetic is not to be done again.
     original: of the model as it came, before the steps of the optimisation; made to compare with, without a verdict.
     sparse_tensors: kernels that are stored without their zeros.
+    bench: None on an emulated board, where estimate stands instead.
     features: of a trainable head without a backbone, the file that computes its features; `bytes` counts both.
     learning: the proof that a trainable file learns, from a head that knows nothing; `score`: of the file as it comes.
     drop, drop_ci: points of top-1 below the float Keras model and half of the 95 % interval (anomaly:
@@ -76,6 +78,7 @@ class Variant:
     sparse_tensors: int = 0
     score: Optional[ScoreResult] = None
     bench: Optional[BenchResult] = None
+    estimate: Optional[Estimate] = None
     features: str = ""
     features_sha256: str = ""
     learning: Optional[LearnResult] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tflite_edge.records.errors import UsageError
+from tflite_edge.records.estimate import Estimate
 from tflite_edge.records.job import BenchResult, Job
 from tflite_edge.targets.machine import DEADLINE_S, Machine
 
@@ -33,3 +34,8 @@ def open_machine(on: str) -> Machine:
 def bench(job: Job, on: str = "local", *, deadline_s: float = DEADLINE_S) -> BenchResult:
     """Time the job's model on `on`. Raises as `Machine.run` does."""
     return open_machine(on).bench(job, deadline_s=deadline_s)
+
+
+def estimate(job: Job, on: str, *, operators: bool = False, deadline_s: float = DEADLINE_S) -> Estimate:
+    """What an emulated board tells instead of times: instructions, and a predicted latency. Raises as `Machine.run`."""
+    return open_machine(on).estimate(job, operators=operators, deadline_s=deadline_s)

@@ -10,6 +10,7 @@ from tflite_edge.flatbuffer import Facts, refuse_sparse
 from tflite_edge.flatbuffer.prefix import cuts
 from tflite_edge.flatbuffer.reader import read
 from tflite_edge.records.errors import ModelError, TargetError, UsageError
+from tflite_edge.records.estimate import Estimate
 from tflite_edge.records.job import RUNTIMES, BenchResult, Job, LearnResult, ScoreResult
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.timing import ProfileResult, RealtimeResult
@@ -47,6 +48,13 @@ class Machine(ABC):
     def bench(self, job: Job, *, deadline_s: float = DEADLINE_S) -> BenchResult:
         """Time the job's model. Raises as `run` does."""
         return from_plain(BenchResult, self.run(replace(job, verb="bench"), deadline_s=deadline_s))
+
+    def estimate(self, job: Job, *, operators: bool = False, deadline_s: float = DEADLINE_S) -> Estimate:  # noqa: ARG002
+        """What stands in for `bench` on an emulated machine. Raises UsageError on all others."""
+        raise UsageError(
+            f"instructions are counted on emulated boards, and {self.name} is none",
+            do="--on emulator:pi4 --operators, or bench without --operators",
+        )
 
     def realtime(self, job: Job, *, deadline_s: float = DEADLINE_S) -> RealtimeResult:
         """Keep the job's pace. Raises as `run` does, UsageError where the clock is not the board's."""

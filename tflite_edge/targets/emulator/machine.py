@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +13,34 @@ from typing import Any
 
 from tflite_edge.records.board import Board
 from tflite_edge.records.errors import MissingError, ModelError, TargetError, UsageError
-from tflite_edge.records.job import BenchResult, Job
+from tflite_edge.records.estimate import Estimate
+from tflite_edge.records.job import BenchResult, CountResult, Job
+from tflite_edge.records.plain import from_plain
 from tflite_edge.targets.child import ask
+from tflite_edge.targets.emulator.estimate import estimate
+from tflite_edge.targets.emulator.plugin import plugin
 from tflite_edge.targets.emulator.qemu import Qemu
 from tflite_edge.targets.machine import DEADLINE_S, Machine
 
 # A guest that dies would leave its memory as a file in the working folder.
 NO_CORE = ("/bin/sh", "-c", 'ulimit -c 0; exec "$0" "$@"')
 # What this machine's Python is told is not meant for the board's.
+COUNTED_RUNS = 3
 NOT_FOR_GUESTS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "LD_PRELOAD", "LD_LIBRARY_PATH")
+
+
+@functools.cache
+def steady() -> list[str]:
+    """What starts a program with its memory at the same addresses each time; nothing where that is not allowed.
+
+    (A container may forbid personality(2). The tests hold counts to 0.1 % from process to process without it too.)
+    """
+    starter = [shutil.which("setarch") or "setarch", "--addr-no-randomize"]
+    try:
+        allowed = subprocess.run([*starter, "true"], check=False, capture_output=True, timeout=30).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        allowed = False
+    return starter if allowed else []
 
 
 class Emulated(Machine):
@@ -44,11 +67,14 @@ class Emulated(Machine):
 
     def run(self, job: Job, *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
         """As Machine.run; runtime "auto" is the board's default. Raises UsageError for one that the board lacks."""
+        return self._run(self.argv(), job, deadline_s)
+
+    def _run(self, argv: list[str], job: Job, deadline_s: float) -> dict[str, Any]:
         asked = job.runtime
         self.refuse(asked)
         runtime = self.board.default_runtime if asked == "auto" else asked
         try:
-            document = ask(self.argv(), replace(job, runtime=runtime), deadline_s)
+            document = ask(argv, replace(job, runtime=runtime), deadline_s)
         except ModelError as error:
             raise self._with_the_fix(error, runtime) from error
         except TargetError as error:
@@ -67,12 +93,29 @@ class Emulated(Machine):
             )
 
     def bench(self, job: Job, *, deadline_s: float = DEADLINE_S) -> BenchResult:  # noqa: ARG002 - as every machine's
-        """Raises UsageError: nothing is timed here."""
+        """Raises UsageError: nothing is timed here; `estimate` is what there is instead."""
         raise UsageError(
             "timing under emulation says nothing about the board",
             evidence=f"{self.name} is emulated by QEMU {self.qemu.version}, in which a float operation is software",
-            do="evaluate --on it for what the model answers, and bench on a real board for how fast it is",
+            do=f"tflite-edge bench --on {self.name} counts instructions and predicts; measure on a real board",
         )
+
+    def count(self, job: Job, *, deadline_s: float = DEADLINE_S) -> CountResult:
+        """The instructions of one inference, on one thread whatever the job says. Raises as `run` does, and
+        MissingError without a compiler for the plugin that counts."""
+        with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
+            counts = Path(folder) / "counts"
+            option = f"{plugin()},out={str(counts).replace(',', ',,')}"
+            argv = [*steady(), *self.argv(["-plugin", option, "-E", "PYTHONHASHSEED=0"])]
+            counting = replace(job, verb="count", threads=1, runs=COUNTED_RUNS, counts=str(counts))
+            return from_plain(CountResult, self._run(argv, counting, deadline_s))
+
+    def estimate(self, job: Job, *, operators: bool = False, deadline_s: float = DEADLINE_S) -> Estimate:
+        """What was counted for the job's runtime, and what its latency is predicted to be. Raises as `count` does.
+
+        operators: also for each operator (a model of one subgraph; ModelError otherwise).
+        """
+        return estimate(self.board, lambda one: self.count(one, deadline_s=deadline_s), job, operators=operators)
 
     def _with_the_fix(self, error: ModelError, runtime: str) -> ModelError:
         """An operator that the board's runtime does not know: what to do about it on this board, where pip's newest

@@ -8,12 +8,14 @@ trainings of hundreds of epochs and no part of the network that runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tflite_edge.records.preprocess import NORMALIZATIONS
 
+Stage = tuple[int, int, int, int, int]
 # (expansion, kernel, stride of the first, filters, repeats), paper's table 1; Lite0 has the same.
 STAGES = (
     (1, 3, 1, 16, 1),
@@ -40,16 +42,23 @@ def b0(shape: tuple[int, ...], classes: int, *, weights: str | None, top: bool) 
 
 def lite0(shape: tuple[int, ...], classes: int) -> Any:
     """Without squeeze-and-excitation and with relu6 for swish, both for the sake of int8."""
-    return _build(shape, classes, "efficientnet_lite0", lite=True, top=True)
+    return lite_of(shape, classes, STAGES, "efficientnet_lite0")
 
 
-def _build(shape: tuple[int, ...], classes: int, name: str, *, lite: bool, top: bool) -> Any:
+def lite_of(shape: tuple[int, ...], classes: int, stages: Sequence[Stage], name: str) -> Any:
+    """A wider or deeper Lite, which has the same stem and head. stages: as STAGES."""
+    return _build(shape, classes, name, stages, lite=True, top=True)
+
+
+def _build(
+    shape: tuple[int, ...], classes: int, name: str, stages: Sequence[Stage] = STAGES, *, lite: bool, top: bool
+) -> Any:
     import tf_keras
 
     layers = tf_keras.layers
     inputs = tf_keras.Input(shape)
     x = _activation(_conv(inputs, STEM, "stem_", 3, 2), "stem_activation", lite=lite)
-    for number, (expansion, kernel, stride, filters, repeats) in enumerate(STAGES, 1):
+    for number, (expansion, kernel, stride, filters, repeats) in enumerate(stages, 1):
         for repeat in range(repeats):
             prefix = f"block{number}{chr(97 + repeat)}_"
             x = _block(x, (expansion, kernel, 1 if repeat else stride, filters), prefix, lite=lite)

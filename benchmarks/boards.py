@@ -1,0 +1,194 @@
+"""Emulated boards: instructions, predicted latency, and how far off predictions are: `python -m benchmarks.boards`.
+
+    python -m benchmarks.boards [--quick] [--save]
+
+Needs the installed boards: tflite-edge emulator install pi4 && tflite-edge emulator install pi5. Instructions are the
+same on every machine and at any load. A prediction is of tflite-runtime's builtin kernels on four threads of a
+Raspberry Pi 4, for which there are published figures; it stands in a column of its own beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks import results
+from benchmarks.fixture import zoo_files
+from benchmarks.row import Row
+from tflite_edge.cli.sink import Table, markdown
+from tflite_edge.records.job import CountResult, Job
+from tflite_edge.targets import open_machine
+from tflite_edge.targets.emulator.fit import FittedModel, load_fit
+
+MODES = ("float32", "int8")
+MOST_ONE_OUT, MOST_FAMILY_OUT, LEAST_SPEARMAN, MOST_BETWEEN = 0.06, 0.10, 0.99, 0.001
+# Milliseconds on a Pi 4, multi-threaded, float and int8 (google/XNNPACK, README.md). Four points are no fit: what is
+# compared is how much faster int8 is.
+XNNPACK = {"mobilenet": (77.0, 24.0), "mobilenet_v2": (46.0, 17.0)}
+
+
+@dataclass(frozen=True)
+class Model:
+    name: str
+    size: int
+    alpha: float = 0.0  # 0: the architecture has no width
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}{f' {self.alpha:g}' if self.alpha else ''}, {self.size}"
+
+
+ZOO = (
+    Model("mobilenet", 224, 1.0),
+    Model("mobilenet_v2", 224, 1.0),
+    Model("mobilenet", 96, 0.25),
+    Model("mobilenet_v2", 96, 0.35),
+    Model("mobilenet_v3_small", 96, 0.75),
+    Model("squeezenet", 96),
+    Model("efficientnet_lite0", 96),
+    Model("resnet8", 32),
+)
+
+
+def zoo(models: Sequence[Model]) -> tuple[Table, dict[str, dict[str, CountResult]]]:
+    """Instructions on a Pi 4 and a Pi 5 by ai-edge-litert, those that the prediction rests on, and the prediction."""
+    pi4, pi5 = open_machine("emulator:pi4"), open_machine("emulator:pi5")
+    rows, counts = [], {}
+    for model in models:
+        folder = zoo_files(model.name, alpha=model.alpha, size=model.size, classes=1000, modes=MODES, images=0)
+        for mode in MODES:
+            job = Job("bench", str(folder / f"{mode}.tflite"))
+            _say(f"{model.title} {mode}")
+            told, newer = pi4.estimate(job), pi5.estimate(job)
+            assert told.count is not None
+            assert newer.count is not None
+            counts.setdefault(model.title, {})[mode] = told.count
+            one = told.predicted
+            predicted = ["-", "-", "-"]
+            if one and one.predicted_s and one.low_s and one.high_s and one.counted:
+                band = f"{1e3 * one.low_s:.2f}-{1e3 * one.high_s:.2f}"
+                predicted = [_millions(one.counted), f"{1e3 * one.predicted_s:.2f}", band]
+            rows.append([model.title, mode, _millions(told.count.total), _millions(newer.count.total), *predicted])
+    columns = ["model ", "type ", "pi4 M instr", "pi5 M instr", "fitted's M instr", "pi4 ms predicted", "band"]
+    return Table(columns, rows, "Instructions of an inference (ai-edge-litert), and predicted latency"), counts
+
+
+def against_xnnpack(counts: dict[str, dict[str, CountResult]]) -> Table:
+    """How much faster int8 is: by the instructions of ai-edge-litert, which runs XNNPACK, and as XNNPACK published."""
+    rows = []
+    for name, (slow, fast) in XNNPACK.items():
+        found = counts.get(Model(name, 224, 1.0).title)
+        if found:
+            ratio = found["float32"].total / found["int8"].total
+            rows.append([name, f"{ratio:.2f} x", f"{slow / fast:.2f} x", f"{slow:g} -> {fast:g} ms"])
+    columns = ["model ", "float / int8: instructions", "float / int8: published latency", "published"]
+    return Table(columns, rows, "A check that is no fit: XNNPACK's own figures for a Pi 4")
+
+
+def errors() -> tuple[Table, list[Row]]:
+    """The error table of the fit, with multiply-accumulates as the baseline."""
+    fit, rows, verdicts = load_fit(), [], []
+    for kind in fit.coefficients:
+        e = fit.errors_of(kind)
+        one, family = (
+            f"{e.one_out_mean:.1%} ({e.one_out_most:.1%})",
+            f"{e.family_out_mean:.1%} ({e.family_out_most:.1%})",
+        )
+        macs = f"{e.macs_one_out_mean:.1%}, {e.macs_family_out_mean:.1%}"
+        rows.append([kind, str(e.models), f"{e.fitted_mean:.1%}", one, family, f"{e.spearman:.4f}", macs])
+        limits = ((e.one_out_mean, MOST_ONE_OUT, "one"), (e.family_out_mean, MOST_FAMILY_OUT, "one family"))
+        verdicts += [
+            Row(f"{kind}: mean error without {what}", f"{value:.1%}", f"<= {most:.0%}", value <= most)
+            for value, most, what in limits
+        ]
+        least = e.spearman >= LEAST_SPEARMAN
+        verdicts.append(Row(f"{kind}: rank correlation", f"{e.spearman:.4f}", f">= {LEAST_SPEARMAN}", least))
+    columns = [
+        "type ",
+        "models",
+        "fitted",
+        "one left out (most)",
+        "family left out (most)",
+        "Spearman",
+        "MACs: one, family",
+    ]
+    return Table(columns, rows, "Mean relative errors of the predicted latency"), verdicts
+
+
+def fitted() -> Table:
+    """Every published figure beside what is predicted by fits that did not see it."""
+    rows = [
+        [m.model, m.kind, f"{1e3 * m.published_s:.2f}", *_beside(m, m.one_out_s), *_beside(m, m.family_out_s)]
+        for m in load_fit().models
+    ]
+    columns = ["model ", "type ", "published ms", "predicted, one out", "error", "predicted, family out", "error"]
+    return Table(columns, rows, f"Published: {load_fit().source}")
+
+
+def _beside(model: FittedModel, seconds: float) -> tuple[str, str]:
+    return f"{1e3 * seconds:.2f}", f"{seconds / model.published_s - 1:+.1%}"
+
+
+def overhead(model: Path) -> list[Row]:
+    """What the harness adds: instructions of a call without operators, seconds to start, and how alike counts are."""
+    pi4, found = open_machine("emulator:pi4"), []
+    for runtime in ("ai-edge-litert", "tflite-runtime"):
+        told = pi4.estimate(Job("bench", str(model), runtime), operators=True)
+        assert told.count is not None
+        call = told.operators[0].instructions
+        share = f"{call:,} instructions, {told.operators[0].share:.2%} of {told.count.total:,}"
+        found.append(Row(f"{runtime}: a call without operators", share))
+        began = perf_counter()
+        again = pi4.count(Job("bench", str(model), runtime))
+        seconds = perf_counter() - began
+        apart = abs(again.total / told.count.total - 1)
+        found.append(Row(f"{runtime}: a process that counts", f"{seconds:.1f} s, emulated start included"))
+        between = f"{apart:.4%}"
+        found.append(Row(f"{runtime}: two processes differ", between, f"<= {MOST_BETWEEN:.1%}", apart <= MOST_BETWEEN))
+    return found
+
+
+def blocks(*, quick: bool) -> Iterator[Table]:
+    """All tables. The parity of targets belongs after the zoo, once it can be asked for."""
+    table, counts = zoo(ZOO[2:4] if quick else ZOO)
+    yield table
+    if not quick:
+        yield against_xnnpack(counts)
+    error_table, verdicts = errors()
+    yield error_table
+    yield fitted()
+    small = zoo_files("mobilenet", alpha=0.25, size=96, classes=1000, modes=MODES, images=0)
+    yield results.table({"fit": verdicts, "harness": overhead(small / "int8.tflite")})
+
+
+def _millions(instructions: int) -> str:
+    return f"{instructions / 1e6:.2f}"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.boards", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="two small models only")
+    parser.add_argument("--save", action="store_true", help="rewrite this part of RESULTS.md")
+    options = parser.parse_args(argv)
+    if options.save and options.quick:
+        parser.error("--save keeps one full run: not with --quick")
+    tables = list(blocks(quick=options.quick))
+    for table in tables:
+        results.show(table)
+    if options.save:
+        results.save("boards", "python -m benchmarks.boards --save", *(markdown(table) for table in tables))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
