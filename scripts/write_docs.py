@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the pages of docs/ that are generated: the commands' help and the recipe's keys.
+"""Write the pages of docs/ that are generated: the commands' help, the recipe's keys, the rules.
 
 A test holds the pages to what this prints, so run it after changing an option or a default.
 """
@@ -7,11 +7,14 @@ A test holds the pages to what this prints, so run it after changing an option o
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tflite_edge.cli import COMMANDS, app
 from tflite_edge.cli.init import TEMPLATE
+from tflite_edge.flatbuffer import rules
+from tflite_edge.flatbuffer.rules.runtimes import find, known
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 WRITTEN_BY = "<!-- written by scripts/write_docs.py -->"
@@ -19,7 +22,7 @@ WRITTEN_BY = "<!-- written by scripts/write_docs.py -->"
 
 def pages() -> dict[str, str]:
     """File name -> text of every generated page."""
-    return {"commands.md": commands(), "recipe.md": recipe()}
+    return {"commands.md": commands(), "recipe.md": recipe(), "rules.md": rule_sets()}
 
 
 def commands() -> str:
@@ -48,6 +51,51 @@ def recipe() -> str:
         "recipe is kept in `manifest.json`, which is itself a recipe: `tflite-edge convert out/manifest.json`."
     )
     return "\n\n".join([WRITTEN_BY, "# The recipe", about, block(example, "toml")]) + "\n"
+
+
+def rule_sets() -> str:
+    about = (
+        "What `tflite-edge check` holds a file against. Each sentence is the docstring of a small function in\n"
+        "`tflite_edge/flatbuffer/rules/`, and what the command prints when it does not hold."
+    )
+    parts = [WRITTEN_BY, "# Rules", about, "## Runtimes (`--runtime`)", runtimes()]
+    for title, names in _sets().items():
+        one = rules.TARGETS[names[0]]
+        targets = ", ".join(f"`--target {name}`" for name in names)
+        parts += [f"## {title}", f"{targets}. {one.about}", f"Source: {one.source}."]
+        if one.whole:
+            parts += ["Of the whole model:", "\n".join(_line(one, rule) for rule in one.whole)]
+        parts += ["Of every operator:", "\n".join(_line(one, rule) for rule in one.every)]
+        own = {name: listed for name, listed in one.operators.items() if listed}
+        if own:
+            parts += [
+                "Of some:",
+                "\n".join(_line(one, rule, f"{name}: ") for name, all_ in own.items() for rule in all_),
+            ]
+        parts += ["Operators: " + ", ".join(sorted(one.operators)) + "."]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sets() -> dict[str, list[str]]:
+    """Unit -> the targets that have its rules."""
+    units: dict[str, list[str]] = {}
+    for name, one in rules.TARGETS.items():
+        units.setdefault(one.unit, []).append(name)
+    return units
+
+
+def _line(one: rules.RuleSet, rule: Any, before: str = "") -> str:
+    edit = one.edits.get(rule.__name__, "")
+    return f"- {before}{rules.sentence(rule)}" + (f" If not: {edit}." if edit else "")
+
+
+def runtimes() -> str:
+    rows = ["| runtime | operators | probed |", "| :-- | --: | :-- |"]
+    for name, versions in known().items():
+        for version in versions:
+            table, _ = find(f"{name}=={version}")
+            rows.append(f"| {table.title} | {len(table.operators)} | {table.probed} |")
+    return "\n".join(rows)
 
 
 def block(text: str, language: str = "") -> str:

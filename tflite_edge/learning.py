@@ -68,7 +68,7 @@ def learn(
         job = Job(
             "learn",
             str(path),
-            target.runtime,
+            target.harness_runtime,
             target.threads,
             pack=str(packs["train"]),
             preprocess=fed,

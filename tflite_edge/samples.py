@@ -126,7 +126,7 @@ def score_job(path: Path, pack: Path, preprocess: Preprocess, target: Target) ->
     return Job(
         "score",
         str(path),
-        target.runtime,
+        target.harness_runtime,
         target.threads,
         workers=cores(),
         pack=str(pack),

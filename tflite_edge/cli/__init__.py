@@ -18,6 +18,7 @@ from tflite_edge.records.plain import nearest
 COMMANDS = {
     "convert": "Make flatbuffers from a Keras model and prove them on a TFLite runtime.",
     "inspect": "Read a .tflite file's bytes: types, operators, quantisation, sizes.",
+    "check": "Hold a .tflite file against what a runtime knows or an accelerator maps.",
     "strip": "Make a .tflite file smaller without changing an answer.",
     "bench": "Time a .tflite file: start-up, latency, memory, stability.",
     "compare": "Hold a .tflite file's answers on several targets, or two files' layers, against each other.",

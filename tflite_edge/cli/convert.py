@@ -93,8 +93,8 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option(
     "--runtime",
     "target__runtime",
-    type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]),
-    help="What proves the files.",
+    metavar="NAME[==VERSION]",
+    help="What the files must load on, and what proves it: tflite-runtime==2.14.",
 )
 @click.option("--threads", "target__threads", type=int, help="Threads of the timed interpreter.")
 @click.option(

@@ -92,7 +92,7 @@ batch = 16
 
 [target]
 on = "local"                # emulator:pi4, ssh://USER@HOST[:PORT]: where the harness runs
-runtime = "auto"            # ai-edge-litert, tflite-runtime
+runtime = "auto"            # ai-edge-litert, tflite-runtime, tflite-micro, or "tflite-runtime==2.14"
 threads = 1
 deadline_s = 600.0
 samples = 0                 # most test samples that are scored; 0: all, or 200 on an emulated board

@@ -57,6 +57,10 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     yield from manifest.realised
     yield from (_learns(model) for model in manifest.models if model.learning)
     yield from findings((f.what, f) for model in manifest.models for f in model.findings)
+    yield from dict.fromkeys(f"{model.mode}: {model.why}" for model in manifest.models if model.why)
+    asked = manifest.recipe.target.runtime
+    if asked != "auto":
+        yield from (f"{model.mode} for {asked}: {model.proof}" for model in manifest.models if model.proof)
     ran = next((model.bench for model in manifest.models if model.bench), None)
     if ran:
         threads = f"{ran.threads} thread{'s' if ran.threads > 1 else ''}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Tuple
 
 from tflite_edge.records.errors import RecipeError
 
@@ -42,6 +43,7 @@ class Conversion:
     flex: TensorFlow operators allowed where TFLite has no builtin (no small runtime has them).
     sparse: kernels with enough zeros are stored without them, and unfolded when the file is loaded.
     original: of the model as it came, to compare with what the optimisation made of it.
+    dense_per_tensor: one scale for the weights of a dense layer, not one for each channel (see `for_runtime`).
     trainable: a frozen backbone with a head that learns on the board; an int8 backbone is a file of its own, which ends
         in the features.
     """
@@ -52,6 +54,7 @@ class Conversion:
     flex: bool = False
     sparse: bool = False
     original: bool = False
+    dense_per_tensor: bool = False
     trainable: bool = False
 
     def __post_init__(self) -> None:
@@ -80,3 +83,22 @@ class Conversion:
     @property
     def scheme(self) -> str:
         return SCHEMES[self.mode]
+
+
+# (runtime, mode) in which dense layers have one scale -> why.
+DENSE_PER_TENSOR = {
+    ("tflite-runtime", "dynamic"): "with a scale for each channel TensorFlow 2.16 and later write FULLY_CONNECTED 12, "
+    "and tflite-runtime 2.14 knows 1 to 10",
+    (
+        "tflite-micro",
+        "int8",
+    ): "older TFLite Micro builds answer wrongly where dense weights have a scale for each channel",
+}
+
+
+def for_runtime(conversion: Conversion, runtime: str) -> Tuple[Conversion, str]:
+    """(the conversion with the settings that make its file load on `runtime`, why; "" where none are needed)."""
+    why = DENSE_PER_TENSOR.get((runtime, conversion.mode))
+    if why is None:
+        return conversion, ""
+    return replace(conversion, dense_per_tensor=True), f"dense layers have one scale: {why}"

@@ -56,6 +56,7 @@ class Variant:
     original: of the model as it came, before the steps of the optimisation; made to compare with, without a verdict.
     sparse_tensors: kernels that are stored without their zeros.
     bench: None on an emulated board, where estimate stands instead.
+    why: the converter's settings that the target's runtime asked for. proof: how it is known that the file loads there.
     features: of a trainable head without a backbone, the file that computes its features; `bytes` counts both.
     learning: the proof that a trainable file learns, from a head that knows nothing; `score`: of the file as it comes.
     drop, drop_ci: points of top-1 below the float Keras model and half of the 95 % interval (anomaly:
@@ -79,6 +80,8 @@ class Variant:
     score: Optional[ScoreResult] = None
     bench: Optional[BenchResult] = None
     estimate: Optional[Estimate] = None
+    why: str = ""
+    proof: str = ""
     features: str = ""
     features_sha256: str = ""
     learning: Optional[LearnResult] = None

@@ -186,10 +186,14 @@ class Convert:
         return (*(first if original else ()), *modes, *(learning if self.trainable else ()))
 
 
+PROVEN_ON = (*RUNTIMES, "tflite-micro")  # the last by its table alone
+
+
 @dataclass(frozen=True)
 class Target:
     """Where the harness runs (`on`, as `targets.open_machine` takes it), and with what.
 
+    runtime: "auto", or a name of PROVEN_ON, also with a version: NAME==VERSION. Files are made so that they load there.
     deadline_s: the longest one harness process may take. samples: the most test samples that are scored, drawn class by
     class; 0: all of them, or as many as the machine says are worth the time (`Machine.samples`).
     """
@@ -201,10 +205,25 @@ class Target:
     samples: int = 0
 
     def __post_init__(self) -> None:
-        if self.runtime not in ("auto", *RUNTIMES):
-            raise RecipeError(f"unknown runtime {self.runtime!r}", do=nearest(self.runtime, ("auto", *RUNTIMES)))
+        if self.runtime_name not in ("auto", *PROVEN_ON) or self.runtime.startswith("auto=="):
+            known = ("auto", *PROVEN_ON)
+            raise RecipeError(f"unknown runtime {self.runtime!r}", do=nearest(self.runtime_name, known))
         if self.threads < 1 or not self.deadline_s > 0 or self.samples < 0:
             raise RecipeError("[target] takes threads >= 1, deadline_s > 0 and samples >= 0")
+
+    @property
+    def runtime_name(self) -> str:
+        return self.runtime.partition("==")[0].strip()
+
+    @property
+    def runtime_version(self) -> str:
+        """As far as it is named: "2.14" is any 2.14; "" is any at all."""
+        return self.runtime.partition("==")[2].strip()
+
+    @property
+    def harness_runtime(self) -> str:
+        """What a Job takes: a runtime that no harness has is stood in for by what there is."""
+        return self.runtime_name if self.runtime_name in RUNTIMES else "auto"
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,13 @@ class Machine(ABC):
     """Somewhere the harness runs. name: as `--on` spells it. emulated: its clock says nothing about the board.
 
     samples: as many test samples as are scored there unless more are asked for; None: all.
+    default_runtime: what "auto" stands for there, as far as it is known before anything runs.
     """
 
     name = ""
     emulated = False
     samples: int | None = None
+    default_runtime = "auto"
 
     @abstractmethod
     def run(self, job: Job, *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:

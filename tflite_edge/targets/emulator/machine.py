@@ -54,6 +54,7 @@ class Emulated(Machine):
     def __init__(self, board: Board, root: Path, qemu: Qemu) -> None:
         self.board, self.root, self.qemu = board, root, qemu
         self.name = f"emulator:{board.name}"
+        self.default_runtime = board.default_runtime
 
     def argv(self, extra_qemu_args: Sequence[str] = ()) -> list[str]:
         """How the board's Python is started: what `targets.child.ask` takes."""

@@ -69,6 +69,9 @@ def _configure(tf: Any, converter: Any, conversion: Conversion) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if conversion.sparse:
         converter.optimizations = [*converter.optimizations, tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+    if conversion.dense_per_tensor:
+        # Private, and the only way: without it TF 2.16 and later quantise dense weights per channel.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001
     if conversion.mode == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if conversion.mode in STATIC:

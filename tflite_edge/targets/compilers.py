@@ -1,0 +1,75 @@
+"""The accelerators' own compilers, asked where they are installed and never required."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+DEADLINE_S = 300.0
+PROGRAMS = {"coral": "edgetpu_compiler", "ethos": "vela"}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a compiler says. program: "" where the target has none. mapped, total: operators; None where not told."""
+
+    program: str
+    said: str
+    mapped: int | None = None
+    total: int | None = None
+
+
+def compiled(target: str, model: str, *, deadline_s: float = DEADLINE_S) -> Compiled:
+    """Ask the target's compiler about the model, in a folder of its own. Never raises: rules stand without it."""
+    program = PROGRAMS.get(target.partition("-")[0], "")
+    if not program:
+        return Compiled("", "this target has none")
+    found = shutil.which(program)
+    if not found:
+        return Compiled(program, f"{program} is not installed; these are the rules alone")
+    with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
+        if program == "vela":
+            argv = [found, str(Path(model).resolve()), "--accelerator-config", target, "--output-dir", folder]
+            argv += ["--show-cpu-operations"]
+        else:
+            argv = [found, "--show_operations", "--out_dir", folder, str(Path(model).resolve())]
+        try:
+            done = subprocess.run(
+                argv, capture_output=True, text=True, timeout=deadline_s, check=False, cwd=folder, errors="replace"
+            )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            return Compiled(program, f"{program} gave no answer: {str(error)[:200]}")
+    return read_vela(done.stdout) if program == "vela" else read_edgetpu(done.stdout + done.stderr)
+
+
+def read_edgetpu(log: str) -> Compiled:
+    """What edgetpu_compiler 16.0 prints, by logs that its users published: two lines count the operators where some are
+    left to the CPU (google-coral/edgetpu, issue 433), one where none are (WongKinYiu/yolov7, pull request 1672), and a
+    refusal has none (issue 845)."""
+    on = re.search(r"Number of operations that will run on Edge TPU: (\d+)", log)
+    on = on or re.search(r"Total number of operations: (\d+)", log)
+    off = re.search(r"Number of operations that will run on CPU: (\d+)", log)
+    if not on:
+        return Compiled("edgetpu_compiler", f"edgetpu_compiler refuses it: {_last(log)}")
+    mapped, rest = int(on[1]), int(off[1]) if off else 0
+    return Compiled("edgetpu_compiler", f"{mapped} of {mapped + rest} operators on the Edge TPU", mapped, mapped + rest)
+
+
+def read_vela(log: str) -> Compiled:
+    """What Vela prints: "NPU operators = 12 (92.3%)" and the same of CPU operators."""
+    found = {name: re.search(rf"{name} operators = (\d+)", log) for name in ("CPU", "NPU")}
+    if not found["NPU"]:
+        return Compiled("vela", f"vela refuses it: {_last(log)}")
+    mapped, rest = int(found["NPU"][1]), int(found["CPU"][1]) if found["CPU"] else 0
+    return Compiled(
+        "vela", f"{mapped} of {mapped + rest} operators on the NPU, counted as Vela splits them", mapped, mapped + rest
+    )
+
+
+def _last(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "it says nothing"
