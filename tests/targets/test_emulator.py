@@ -227,7 +227,7 @@ def test_evaluate_on_a_board(edge, installed, converted):
 
 
 def test_convert_for_a_board(edge, installed, model_file, image_folder, tmp_path):
-    """Every file runs on the board; nothing is timed, and the table has a dash."""
+    """Every file runs on the board; nothing is timed, its instructions are counted."""
     made = edge(
         "convert", model_file, "--data", image_folder, "--quantize", "int8", "--on", "emulator:pi3-32",
         "--max-drop", "10", "-o", tmp_path / "out",
@@ -236,6 +236,11 @@ def test_convert_for_a_board(edge, installed, model_file, image_folder, tmp_path
     assert model["bench"] is None
     assert model["score"]["runtime"]["machine"] == "armv7l"
     assert "emulator:pi3-32; no times" in made.stdout
+    count, (refused,) = model["estimate"]["count"], model["estimate"]["predictions"]
+    assert count["exact"]
+    assert f"{count['total'] / 1e6:.3f}" in made.stdout
+    assert "M instr" in made.stdout
+    assert refused["predicted_s"] is None
     wrong = ("convert", model_file, "--data", image_folder, "--on", "emulator:pi3-32", "--runtime", "ai-edge-litert")
     assert "has no ai-edge-litert" in edge(*wrong, "-o", tmp_path / "none", code=2).stderr
 

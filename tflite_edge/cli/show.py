@@ -53,7 +53,8 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     quality = "AUC %" if source.task == "anomaly" else "top-1 %"
     speed = ["M instr", f"{emulated.board} ms predicted"] if emulated else ["ms", "x float"]
     columns = ["scheme ", "KiB", "gzip", "in RAM", quality, "drop points", "agree %", *speed, "verdict "]
-    yield Table(columns, rows, spare=("gzip", "in RAM", "x float", "agree %"))
+    spare = [column for column in ("gzip", "in RAM", "x float", "agree %") if column in columns]
+    yield Table(columns, rows, spare=spare)
     yield from manifest.realised
     yield from (_learns(model) for model in manifest.models if model.learning)
     yield from findings((f.what, f) for model in manifest.models for f in model.findings)
