@@ -13,6 +13,7 @@
 MODEL ?= mobilenet
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -29,7 +30,7 @@ package: $(READY)
 	$(BIN)/tflite-edge package build/$(MODEL) --for $(or $(TARGET),pi4) -o dist $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .
