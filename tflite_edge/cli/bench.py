@@ -11,7 +11,8 @@ import click
 
 from tflite_edge.cli import show_timing
 from tflite_edge.cli.duration import Counts, Duration
-from tflite_edge.cli.sink import Sink, format_option, on_option
+from tflite_edge.cli.options import deadline_option, on_option, runtime_option
+from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.errors import EXIT_GATE, EXIT_OK, UsageError
 from tflite_edge.records.event import Event
 from tflite_edge.records.verdict import OK, verdict_of
@@ -26,9 +27,7 @@ TICK_S = 1.0
 @click.command()
 @click.argument("model")
 @on_option()
-@click.option(
-    "--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True
-)
+@runtime_option
 @click.option(
     "--threads", type=Counts(), default="1", show_default=True, help="Of the interpreter; several: 1,2,4 side by side."
 )
@@ -44,13 +43,7 @@ TICK_S = 1.0
     metavar="COMMAND",
     help="Prints watts (3.1, 3100mW, 5.1V 0.6A): a line and ends, or a line for each reading. Implies --energy.",
 )
-@click.option(
-    "--deadline",
-    type=click.FloatRange(0, min_open=True),
-    default=600.0,
-    show_default=True,
-    help="Longest time in seconds.",
-)
+@deadline_option()
 @format_option
 def command(model: str, on: str, sink: Sink, deadline: float, **options: Any) -> int:
     """Time a .tflite file in a process of its own: start-up, latency, memory, stability.

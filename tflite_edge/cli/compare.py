@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tflite_edge.cli.options import deadline_option
 from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.errors import UsageError
 from tflite_edge.records.verdict import OK
@@ -29,13 +30,7 @@ from tflite_edge.records.verdict import OK
     "--figure", type=click.Path(dir_okay=False, path_type=Path), help="With --layers: write a bar chart (SVG)."
 )
 @click.option("--top", type=click.IntRange(1), default=15, show_default=True, help="With --layers: rows of the table.")
-@click.option(
-    "--deadline",
-    type=click.FloatRange(0, min_open=True),
-    default=600.0,
-    show_default=True,
-    help="Longest time of one run in seconds.",
-)
+@deadline_option("Longest time of one run in seconds.")
 @format_option
 def command(
     models: tuple[str, ...],

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from tflite_edge.cli import show
-from tflite_edge.cli.sink import Sink, format_option, on_option
+from tflite_edge.cli.options import on_option
+from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.conversion import IO_TYPES
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.recipe import TASKS, WEIGHTS

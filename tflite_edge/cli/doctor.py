@@ -6,7 +6,8 @@ import shlex
 
 import click
 
-from tflite_edge.cli.sink import Sink, Table, format_option, on_option
+from tflite_edge.cli.options import on_option
+from tflite_edge.cli.sink import Sink, Table, format_option
 from tflite_edge.records.errors import UsageError
 from tflite_edge.records.verdict import DEGRADED, OK
 

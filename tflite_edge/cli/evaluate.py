@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from tflite_edge.cli import show
-from tflite_edge.cli.sink import Sink, format_option, on_option
+from tflite_edge.cli.options import deadline_option, on_option, runtime_option
+from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.recipe import TASKS
 from tflite_edge.records.verdict import OK
@@ -21,22 +22,14 @@ from tflite_edge.records.verdict import OK
 )
 @click.option("--normalize", type=click.Choice(["auto", *NORMALIZATIONS]), default="auto", show_default=True)
 @on_option()
-@click.option(
-    "--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True
-)
+@runtime_option
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of each interpreter.")
 @click.option(
     "--samples",
     type=click.IntRange(1),
     help="Most samples, drawn class by class.  [default: all, 200 on an emulated board]",
 )
-@click.option(
-    "--deadline",
-    type=click.FloatRange(0, min_open=True),
-    default=600.0,
-    show_default=True,
-    help="Longest time in seconds.",
-)
+@deadline_option()
 @format_option
 def command(
     model: str,

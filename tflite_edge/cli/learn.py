@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from tflite_edge.cli import show
-from tflite_edge.cli.sink import Sink, format_option, on_option
+from tflite_edge.cli.options import deadline_option, on_option, runtime_option
+from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.errors import EXIT_GATE, EXIT_OK
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.verdict import DEGRADED, OK
@@ -24,16 +25,8 @@ from tflite_edge.records.verdict import DEGRADED, OK
 @click.option("--normalize", type=click.Choice(list(NORMALIZATIONS)), help="[default: as the manifest says]")
 @click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Of the shuffling and the hold-out.")
 @on_option()
-@click.option(
-    "--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True
-)
-@click.option(
-    "--deadline",
-    type=click.FloatRange(0, min_open=True),
-    default=600.0,
-    show_default=True,
-    help="Longest time in seconds.",
-)
+@runtime_option
+@deadline_option()
 @format_option
 def command(
     model: str,

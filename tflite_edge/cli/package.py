@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tflite_edge.cli import show
+from tflite_edge.cli.options import runtime_option
 from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.verdict import OK
 
@@ -20,9 +21,7 @@ from tflite_edge.records.verdict import OK
     "-o", "--out", type=click.Path(path_type=Path), default=Path("dist"), show_default=True, help="Output folder."
 )
 @click.option("--model", default="", metavar="NAME", help="File, scheme or mode.  [default: int8 if it is ok]")
-@click.option(
-    "--runtime", type=click.Choice(["auto", "ai-edge-litert", "tflite-runtime"]), default="auto", show_default=True
-)
+@runtime_option
 @click.option("--sign", "key", type=click.Path(path_type=Path), help="Secret key; writes ARCHIVE.minisig beside it.")
 @click.option("--accept-degraded", is_flag=True, help="Pack a model although a promise was broken.")
 @format_option

@@ -164,11 +164,3 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--format", "sink", type=choice, default="auto", callback=lambda ctx, param, value: Sink(value),
         help="How the result is printed on stdout.", show_default=True,
     )(command)  # fmt: skip
-
-
-def on_option(name: str = "on", default: str | None = "local") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--on`: where the harness runs."""
-    return click.option(
-        "--on", name, default=default, metavar="TARGET", show_default=True,
-        help="Where it runs: local, emulator:BOARD (such as pi4) or ssh://USER@HOST[:PORT].",
-    )  # fmt: skip
