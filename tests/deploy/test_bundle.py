@@ -68,6 +68,13 @@ def test_it_installs_offline_and_answers_as_the_host_does(packed, home, image_fo
     machine = json.loads(home("classify", "--info").stdout)["machine"]
     assert machine == BOARDS[board].machine
     assert [answer["label"] for answer in answers] == ["a-zero", "b-one", "c-two", "d-three"]
+    # Another model of the same board does not take the command over, nor does a relative place confuse it.
+    elsewhere = subprocess.run(
+        [install], env={**home.env, "PREFIX": "opt"}, cwd=home.folder, capture_output=True, text=True, timeout=600
+    )
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert "was left alone" in elsewhere.stdout
+    assert (home.folder / "opt" / "current" / "bin" / "classify").exists()
     # A damaged bundle does not replace what is installed.
     (install.parent / "labels.txt").write_text("changed\n")
     again = home(install)
@@ -123,6 +130,16 @@ def test_what_cannot_be_packed_is_refused(edge, converted, tmp_path):
     refused = edge("package", out, "--for", "pi3-32", "--runtime", "ai-edge-litert", "-o", tmp_path, code=2)
     assert "has no ai-edge-litert" in refused.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_a_shell_would_run_is_refused(converted, tmp_path):
+    shutil.copytree(converted[0], tmp_path / "small")
+    place = tmp_path / "small" / "manifest.json"
+    for name in ("x$(touch PWNED)", "bob's", '"', "../x", "-x"):
+        document = json.loads(place.read_text())
+        place.write_text(json.dumps({**document, "name": name}))
+        with pytest.raises(ModelError, match="cannot be packed"):
+            open_build(tmp_path / "small")
 
 
 def test_a_model_that_was_changed_since_is_refused(converted, tmp_path):

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from tflite_edge.deploy.sign import keygen, sign, verify
-from tflite_edge.records.errors import BundleError, UsageError
+from tflite_edge.records.errors import BundleError, MissingError, UsageError
 
 pytest.importorskip("cryptography")
 
@@ -95,3 +95,16 @@ def test_minisign_s_own_signature_is_accepted(tmp_path):
     (tmp_path / "a.txt.minisig").write_text(SIGNED)
     (tmp_path / "k.pub").write_text(PUBLIC)
     assert verify(tmp_path / "a.txt", tmp_path / "k.pub").comment.endswith("hashed")
+
+
+def test_a_missing_bundle_and_a_place_that_cannot_be_written_are_named(keys, file, tmp_path):
+    sign(file, keys[0])
+    file.unlink()
+    with pytest.raises(BundleError, match="there is no bundle"):
+        verify(file, keys[1])
+    (tmp_path / "afile").write_text("")
+    with pytest.raises(MissingError, match="cannot write"):
+        keygen(tmp_path / "afile" / "key")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="there already"):
+        keygen(tmp_path / "dangling")

@@ -38,7 +38,7 @@ def test_images_folders_and_stdin_are_answered_in_json_lines(unpacked, image_fol
 
 def test_a_bad_image_is_a_line_and_the_others_go_on(unpacked, image_folder, tmp_path):
     bad = tmp_path / "bad.png"
-    bad.write_bytes(b"not an image")
+    bad.write_bytes(b"DDS " + bytes(200))  # a format of Pillow's that cameras do not write
     lines, _ = classify(unpacked, bad, image_folder / "a-zero" / "0.png", tmp_path / "none.png", code=3)
     assert ["error" in line for line in lines] == [True, False, True]
     assert "not an image that can be read" in lines[0]["error"]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -56,10 +54,11 @@ def contents(path: Path) -> dict[str, bytes]:
             whole = stream.read(MOST_BYTES + 1)
         if len(whole) > MOST_BYTES:
             raise BundleError(f"{path} is no bundle: it unpacks to more than {MOST_BYTES:,} bytes")
-        with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
+        with tarfile.open(fileobj=io.BytesIO(whole), mode="r:") as archive:  # not an archive in an archive
+            top = ""
             for member in archive:
                 if not member.isdir():
-                    _take(member, archive, path, found)
+                    top = _take(member, archive, path, found, top)
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
         raise BundleError(
             f"{path} is not a bundle, or not all of it",
@@ -70,30 +69,37 @@ def contents(path: Path) -> dict[str, bytes]:
     return found
 
 
-def _take(member: tarfile.TarInfo, archive: tarfile.TarFile, path: Path, found: dict[str, bytes]) -> None:
-    if not member.isreg():
+def _take(member: tarfile.TarInfo, archive: tarfile.TarFile, path: Path, found: dict[str, bytes], top: str) -> str:
+    """Put a file into `found`; the folder that all of them must lie in, which the first one names."""
+    if not member.isreg() or member.issparse():  # sparse: its size is made up, not stored
         raise BundleError(
-            f"{path} holds {member.name!r}, which is a link or a device",
+            f"{path} holds {member.name!r}, which is a link, a device or full of holes",
             do="do not use it: a bundle holds files only",
         )
-    name = _name(member, path)
+    folder, name = _name(member, path)
+    if top and folder != top:
+        raise BundleError(
+            f"{path} would write into two folders, {top!r} and {folder!r}",
+            do="do not unpack it by hand either: it was not made by `tflite-edge package`",
+        )
     if name in found:
         raise BundleError(f"{path} holds {name!r} twice", do="do not use it: get the bundle again")
     stream = archive.extractfile(member)
     assert stream is not None  # a regular file
     found[name] = stream.read()
+    return folder
 
 
-def _name(member: tarfile.TarInfo, path: Path) -> str:
-    """The name under the bundle's one folder."""
+def _name(member: tarfile.TarInfo, path: Path) -> tuple[str, str]:
+    """(the bundle's one folder, the name below it)."""
     parts = PurePosixPath(member.name).parts
     wrong = len(parts) < 2 or parts[0] == "/" or ".." in parts or "\\" in member.name or "\0" in member.name
-    if wrong or parts[0] in (".", "~"):
+    if wrong or parts[0].startswith((".", "~", "-")):
         raise BundleError(
             f"{path} would write outside its folder: {member.name!r}",
             do="do not unpack it by hand either: it was not made by `tflite-edge package`",
         )
-    return str(PurePosixPath(*parts[1:]))
+    return parts[0], str(PurePosixPath(*parts[1:]))
 
 
 def check(files: Mapping[str, bytes], what: str) -> None:
@@ -118,24 +124,3 @@ def check(files: Mapping[str, bytes], what: str) -> None:
                 evidence=f"against its {SUMS}",
                 do="get the bundle again from who made it",
             )
-
-
-def unpack(path: Path, folder: Path) -> Path:
-    """The bundle's files in `folder`, which must not exist; it appears whole or not at all. Raises BundleError."""
-    if folder.exists():
-        raise BundleError(f"{folder} is there already", do="choose another folder, or remove it")
-    files = contents(path)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        for name, content in files.items():
-            place = temporary / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
-            place.chmod(0o755 if name.endswith(".sh") or name.startswith("bin/") else 0o644)
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return folder

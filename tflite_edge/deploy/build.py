@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,6 +83,8 @@ def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) 
             evidence=str(error),
             do="tflite-edge convert MODEL -o " + str(folder),
         ) from error
+    for name in (manifest.name, *(variant.file for variant in manifest.models)):
+        _refuse_odd(name, folder)
     found = [variant for variant in manifest.models if variant.file and not variant.original]
     variant, why = _choose(found, model, folder)
     if variant.verdict != OK and not accept_degraded:
@@ -98,6 +101,17 @@ def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) 
             do="convert it again",
         )
     return build
+
+
+def _refuse_odd(name: str, folder: Path) -> None:
+    """Names go into file names, a shell script and C source."""
+    plain = re.fullmatch(r"(original/)?[A-Za-z0-9_][A-Za-z0-9._-]*", name) or not name
+    if not plain:
+        raise ModelError(
+            f"the name {name!r} in {folder} cannot be packed",
+            evidence="only letters, digits, dots, dashes and underscores are safe in scripts and file names",
+            do="rename the model's file or recipe, and convert it again",
+        )
 
 
 def _choose(found: list[Variant], model: str, folder: Path) -> tuple[Variant, str]:

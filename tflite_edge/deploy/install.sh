@@ -10,6 +10,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 prefix=${PREFIX:-$HOME/.local/share/tflite-edge/@NAME@}
 bin=${BIN:-$HOME/.local/bin}
 python=${PYTHON:-python3}
+case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
+case $bin in /*) ;; *) bin=$PWD/$bin ;; esac
 
 fail() { # exit status, what is wrong, what to do
   printf 'error: %s\n  do: %s\n' "$2" "$3" >&2
@@ -82,15 +84,18 @@ chmod 755 "$new/bin/classify"
 
 "$new/bin/classify" --smoke || fail 5 "the model failed its smoke test on this board; what was installed before is still in use" "report the lines above"
 
+sync # a power cut must not leave a release of empty files
 mv "$new" "$release"
 ln -sfn "releases/${release##*/}" "$prefix/current.new"
 mv -T "$prefix/current.new" "$prefix/current"
+sync
 for old in "$prefix"/releases/*; do
   [ "$old" = "$release" ] || rm -rf "$old"
 done
 mkdir -p "$bin"
-if [ -e "$bin/classify" ] && [ ! -L "$bin/classify" ]; then
-  echo "$bin/classify is another program and was left alone: run $prefix/current/bin/classify"
+owner=$(readlink "$bin/classify" || true)
+if [ -e "$bin/classify" ] && [ "$owner" != "$prefix/current/bin/classify" ]; then
+  echo "$bin/classify is another model's or program's and was left alone: run $prefix/current/bin/classify"
 else
   ln -sfn "$prefix/current/bin/classify" "$bin/classify"
   case :$PATH: in *:"$bin":*) echo "installed: classify IMAGE" ;; *) echo "installed: $bin/classify IMAGE" ;; esac

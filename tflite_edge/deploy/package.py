@@ -48,9 +48,13 @@ def package(
         raise UsageError(
             f"no target {target!r}", evidence="targets: " + ", ".join(TARGETS), do=nearest(target, TARGETS)
         )
+    if key:
+        sign.read_secret(key)  # refused before anything is fetched
     build = open_build(folder, model, accept_degraded=accept_degraded)
     files = _files(build, target, runtime, listen)
     out.mkdir(parents=True, exist_ok=True)
+    for old in out.glob(f"{build.manifest.name}-{target}.tar.gz{sign.SUFFIX}"):
+        old.unlink()  # of other bytes
     path = archive.pack(files, out / f"{build.manifest.name}-{target}.tar.gz")
     signature = sign.sign(path, key) if key else None
     return Packed(

@@ -35,7 +35,7 @@ def keygen(path: Path) -> tuple[Path, Path]:
     """Make (secret key `path`, public key `path`.pub). Raises UsageError where either is there already."""
     public = path.with_name(path.name + ".pub")
     for place in (path, public):
-        if place.exists():
+        if place.exists() or place.is_symlink():
             raise UsageError(
                 f"{place} is there already", do="choose another name with -o: a lost key cannot be made again"
             )
@@ -45,24 +45,21 @@ def keygen(path: Path) -> tuple[Path, Path]:
     checksum = hashlib.blake2b(ALGORITHM + secret, digest_size=32).digest()
     body = ALGORITHM + NO_PASSWORD + CHECKSUM + bytes(32 + 8 + 8) + secret + checksum
     name = identity[::-1].hex().upper()
-    _write_secret(path, _text(f"minisign secret key {name}, without a password", body))
-    write(public, _text(f"minisign public key {name}", ALGORITHM + identity + point))
+    try:
+        public.parent.mkdir(parents=True, exist_ok=True)
+        write(public, _text(f"minisign public key {name}", ALGORITHM + identity + point))
+        _write_secret(path, _text(f"minisign secret key {name}, without a password", body))
+    except OSError as error:
+        public.unlink(missing_ok=True)
+        raise MissingError(
+            f"cannot write the key {path}", evidence=str(error), do="choose another place: -o"
+        ) from error
     return path, public
 
 
 def sign(file: Path, key: Path) -> Path:
     """`file`.minisig by the secret `key`. Raises BundleError for a key that is none."""
-    body = _read(key, "secret key", 2 + 2 + 2 + 48 + ID_BYTES + 2 * KEY_BYTES + 32)
-    if body[2:4] != NO_PASSWORD:
-        raise BundleError(
-            f"{key} is protected by a password",
-            do=f"sign with minisign itself: minisign -S -s {key} -m {file}; or make a key with `tflite-edge keygen`",
-        )
-    secret = body[54 : 54 + ID_BYTES + 2 * KEY_BYTES]
-    if hashlib.blake2b(ALGORITHM + secret, digest_size=32).digest() != body[-32:]:
-        raise BundleError(f"{key} is damaged: its checksum does not fit", do="restore it from a copy")
-    identity, seed = secret[:ID_BYTES], secret[ID_BYTES : ID_BYTES + KEY_BYTES]
-    signer = _ed25519().Ed25519PrivateKey.from_private_bytes(seed)
+    signer, identity = read_secret(key)
     signature = signer.sign(_digest(file))
     comment = f"file:{file.name}\thashed"
     lines = [
@@ -74,13 +71,27 @@ def sign(file: Path, key: Path) -> Path:
     return write(file.with_name(file.name + SUFFIX), "\n".join(lines) + "\n")
 
 
+def read_secret(key: Path) -> tuple[Any, bytes]:
+    """(what signs, the key's number). Raises BundleError for a key that is none, or has a password."""
+    body = _read(key, "secret key", 2 + 2 + 2 + 48 + ID_BYTES + 2 * KEY_BYTES + 32)
+    if body[2:4] != NO_PASSWORD:
+        raise BundleError(
+            f"{key} is protected by a password",
+            do=f"sign with minisign itself: minisign -S -s {key}; or make a key with `tflite-edge keygen`",
+        )
+    secret = body[54 : 54 + ID_BYTES + 2 * KEY_BYTES]
+    if hashlib.blake2b(ALGORITHM + secret, digest_size=32).digest() != body[-32:]:
+        raise BundleError(f"{key} is damaged: its checksum does not fit", do="restore it from a copy")
+    identity, seed = secret[:ID_BYTES], secret[ID_BYTES : ID_BYTES + KEY_BYTES]
+    return _ed25519().Ed25519PrivateKey.from_private_bytes(seed), identity
+
+
 def verify(file: Path, public: Path) -> Signature:
     """The signature beside `file`, proven against the `public` key.
 
     Raises BundleError for a file without a signature, of another key, or with other bytes than were signed.
     """
-    from cryptography.exceptions import InvalidSignature
-
+    _refuse_missing(file)
     body = _read(public, "public key", 2 + ID_BYTES + KEY_BYTES)
     identity, point = body[2 : 2 + ID_BYTES], body[2 + ID_BYTES :]
     beside = file.with_name(file.name + SUFFIX)
@@ -104,7 +115,7 @@ def verify(file: Path, public: Path) -> Signature:
     try:
         checker.verify(signature, message)
         checker.verify(whole, signature + comment.encode())
-    except InvalidSignature as error:
+    except _invalid() as error:
         raise BundleError(
             f"{file} is not what was signed",
             evidence=f"the signature {beside.name} of key {_name(made)} does not fit its bytes",
@@ -161,11 +172,21 @@ def _text(comment: str, body: bytes) -> str:
     return f"untrusted comment: {comment}\n{_base64(body)}\n"
 
 
+def _refuse_missing(file: Path) -> None:
+    if not file.is_file():
+        raise BundleError(f"there is no bundle {file}")
+
+
 def _write_secret(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
+
+
+def _invalid() -> type[Exception]:
+    from cryptography.exceptions import InvalidSignature
+
+    return InvalidSignature
 
 
 def _ed25519() -> Any:

@@ -81,7 +81,10 @@ def _info(classifier: Classifier) -> Any:
 
 def _answer_all(classifier: Classifier, sources: List[str], every: float) -> int:
     """A bad image is a line too, and the others go on; the exit status tells."""
-    return max([_line(classifier, name, data) for name, data in _samples(sources, every)], default=EXIT_OK)
+    return max(
+        (_line(classifier, name, data) for name, data in _samples(sources, every, classifier.card.preprocess.size)),
+        default=EXIT_OK,
+    )
 
 
 def _line(classifier: Classifier, name: str, data: Optional[bytes]) -> int:
@@ -92,16 +95,18 @@ def _line(classifier: Classifier, name: str, data: Optional[bytes]) -> int:
         return error.exit_code
 
 
-def _samples(sources: List[str], every: float) -> Iterator[Tuple[str, Optional[bytes]]]:
+def _samples(sources: List[str], every: float, size: Any) -> Iterator[Tuple[str, Optional[bytes]]]:
     for source in sources:
         if source == "-":
             yield source, sys.stdin.buffer.read()
         elif source == "camera" or source.startswith("/dev/video"):
+            if size is None:
+                raise DataError("this model takes no images", do="give it .npy files of raw values")
             while True:
                 yield source, camera.frame("" if source == "camera" else source)
                 if not every:
                     break
-                time.sleep(every)
+                time.sleep(max(every, 0.0))
         elif os.path.isdir(source):
             found = samples_in(source, EXTENSIONS)
             if not found:
@@ -115,7 +120,7 @@ def _serve(classifier: Classifier, where: str) -> int:
     from tflite_edge.runner.serve import Server
 
     host, _, port = where.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
+    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise DataError(f"--serve takes PORT or HOST:PORT, not {where!r}")
     try:
         server = Server((host or "127.0.0.1", int(port)), classifier)

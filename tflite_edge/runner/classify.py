@@ -97,7 +97,7 @@ class Classifier:
     def load(self, path: str, data: Optional[bytes] = None) -> Array:
         """One sample from an image file (or its bytes), or from a .npy of raw values. Raises DataError."""
         if self.card.preprocess.size is None or path.endswith(".npy"):
-            return _array(path)
+            return _array(path, data)
         images = _images()
         try:
             image: Array = images.decode(path if data is None else io.BytesIO(data), self.card.preprocess)
@@ -144,9 +144,9 @@ def _prove(path: str, digest: str) -> None:
         raise BundleError(f"{path} is not the model that was packed", do="install the bundle again")
 
 
-def _array(path: str) -> Array:
+def _array(path: str, data: Optional[bytes]) -> Array:
     try:
-        values: Array = np.load(path, allow_pickle=False)
+        values: Array = np.load(path if data is None else io.BytesIO(data), allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} is not a .npy file of numbers", evidence=str(error)) from error
     return values

@@ -12,7 +12,11 @@ from PIL import Image, ImageOps
 from tflite_edge.records.preprocess import Preprocess
 
 # What Pillow raises for broken, hostile or foreign files (its decoders also leak these built-ins).
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, OverflowError, MemoryError)
+BROKEN = (
+    OSError, ValueError, SyntaxError, EOFError, NotImplementedError, Image.DecompressionBombError, OverflowError,
+    MemoryError,
+)  # fmt: skip
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # of Pillow's many: each parser is a way in
 
 EXTENSIONS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 
@@ -22,7 +26,7 @@ def decode(path: str | Path | IO[bytes], preprocess: Preprocess) -> NDArray[np.u
 
     Upright by its EXIF orientation, first frame of an animation, transparency over white.
     """
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         if image.format == "JPEG" and preprocess.size:
             # Decode at the smallest power-of-two fraction that is still twice the size we need.
             image.draft(None, (preprocess.size[1] * 2, preprocess.size[0] * 2))
