@@ -54,6 +54,16 @@ def home(packed, boards, tmp_path):
     return place
 
 
+def refuse_to_take_over(install, home):
+    """Another installation does not take the command over, nor does a relative place confuse it."""
+    elsewhere = subprocess.run(
+        [install], env={**home.env, "PREFIX": "opt"}, cwd=home.folder, capture_output=True, text=True, timeout=600
+    )
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert "was left alone" in elsewhere.stdout
+    assert (home.folder / "opt" / "current" / "bin" / "classify").exists()
+
+
 def test_it_installs_offline_and_answers_as_the_host_does(packed, home, image_folder, edge, converted):
     board, _ = packed
     install = home.folder / f"small-{board}" / "install.sh"
@@ -68,13 +78,8 @@ def test_it_installs_offline_and_answers_as_the_host_does(packed, home, image_fo
     machine = json.loads(home("classify", "--info").stdout)["machine"]
     assert machine == BOARDS[board].machine
     assert [answer["label"] for answer in answers] == ["a-zero", "b-one", "c-two", "d-three"]
-    # Another model of the same board does not take the command over, nor does a relative place confuse it.
-    elsewhere = subprocess.run(
-        [install], env={**home.env, "PREFIX": "opt"}, cwd=home.folder, capture_output=True, text=True, timeout=600
-    )
-    assert elsewhere.returncode == 0, elsewhere.stderr
-    assert "was left alone" in elsewhere.stdout
-    assert (home.folder / "opt" / "current" / "bin" / "classify").exists()
+    if board == "pi4":  # once is enough
+        refuse_to_take_over(install, home)
     # A damaged bundle does not replace what is installed.
     (install.parent / "labels.txt").write_text("changed\n")
     again = home(install)
