@@ -56,6 +56,8 @@ def test_it_begins_as_keras_and_learns(teachable, tmp_path, model, runtime):
 def test_what_was_learnt_is_in_the_head(teachable, tmp_path):
     out = str(tmp_path / "head.npz")
     first = learn(teachable, out=out)
+    facts = read_head(out).facts
+    assert facts.samples == facts.since_average == 400
     again = learn(teachable, head=out, epochs=0)
     assert again.before.top1 == first.after.top1
     assert again.before.confusion == first.after.confusion
