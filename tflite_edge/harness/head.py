@@ -59,7 +59,9 @@ def _check_classes(path: str, head: Head) -> None:
     width = min((shape[0] for shape in outputs.values() if shape), default=0)
     classes = head.facts.classes
     if "kernel" not in outputs or len(set(outputs.values())) > 1 or not classes:
-        raise DataError(f"{path} does not hold the weights of a head", evidence=f"outputs: {outputs}, classes: {classes}")
+        raise DataError(
+            f"{path} does not hold the weights of a head", evidence=f"outputs: {outputs}, classes: {classes}"
+        )
     if min(classes) < 0 or max(classes) >= width:
         raise DataError(
             f"{path} names a class that it has no output for",
