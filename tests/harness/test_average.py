@@ -68,7 +68,7 @@ def test_classes_without_an_output_are_refused_when_read_and_when_averaged(tmp_p
     path = str(tmp_path / "bad.npz")
     bad = head(1.0, classes=classes)
     write_head(path, bad)
-    with pytest.raises(DataError, match="bad.npz"):
+    with pytest.raises(DataError, match=r"bad\.npz"):
         read_head(path)
     with pytest.raises(DataError, match="bad"):
         average([("good", head(1.0)), ("bad", bad)])

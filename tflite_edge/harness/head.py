@@ -125,8 +125,8 @@ def _sha256(path: str) -> str:
 def average(heads: Sequence[Tuple[str, Head]]) -> Head:
     """The mean of several boards' heads, each weighted by what it learnt from since the last; pairs of (path, head).
 
-    Federated averaging: McMahan et al., 2017, algorithm 1, whose n_k are the samples of the round. A class that only some boards were shown is theirs alone:
-    the others' weights for it say nothing.
+    Federated averaging: McMahan et al., 2017, algorithm 1, whose n_k are the samples of the round. A class that only
+    some boards were shown is theirs alone: the others' weights for it say nothing.
     Raises DataError for heads of different models or shapes, and for one that has learnt from nothing since.
     """
     first_path, first = heads[0]

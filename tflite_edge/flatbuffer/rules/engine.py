@@ -62,8 +62,9 @@ class RuleSet:
 
     unit: what operators are mapped to. operators: name -> rules of that operator alone. every: rules of every
     operator. whole: rules of the model. edits: rule -> the edit that would make it hold. cuts: the first operator
-    that is not mapped leaves everything after it to the CPU. custom: what to do about a custom operator. elsewhere: where operators run that are not mapped; ""
-    when nothing can run them, so that the model does not start. source: where the rules are from.
+    that is not mapped leaves everything after it to the CPU. custom: what to do about a custom operator. elsewhere:
+    where operators run that are not mapped; "" when nothing can run them, so that the model does not start. source:
+    where the rules are from.
     """
 
     unit: str
