@@ -50,3 +50,5 @@ class Card:
             raise BundleError(f"unknown runtime {self.runtime!r}", do="one of " + ", ".join(RUNTIMES))
         if self.task not in TASKS:
             raise BundleError(f"unknown task {self.task!r}", do="one of " + ", ".join(TASKS))
+        if not 0 <= self.spare <= len(self.labels):
+            raise BundleError(f"{len(self.labels)} labels cannot have {self.spare} spare ones")
