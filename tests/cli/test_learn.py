@@ -1,10 +1,18 @@
 """`convert --trainable`, `learn` and `average` through the installed command."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from tflite_edge.deploy.build import open_build
+from tflite_edge.deploy.bundle import own_files
+from tflite_edge.records.board import BOARDS
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +54,6 @@ def test_learn_and_average(trainable, edge, image_folder, tmp_path):
     photos = tmp_path / "photos"
     shutil.copytree(image_folder, photos)
     shutil.copytree(image_folder / "b-one", photos / "turned")
-    from PIL import Image
-
     for path in (photos / "turned").glob("*.png"):
         with Image.open(path) as image:
             turned = image.rotate(90)
@@ -71,6 +77,73 @@ def test_learn_and_average(trainable, edge, image_folder, tmp_path):
         text = edge("learn", model, "--data", photos, "--head", mean, "--epochs", 1, code=None).stdout
         assert "held-out top-1 %" in text
         assert all(len(line) <= 100 for line in text.splitlines())
+
+
+@pytest.mark.slow
+def test_modes_are_of_models_that_do_not_learn_and_those_that_do_have_names_of_their_own(trainable, edge, tmp_path):
+    folder, _ = trainable
+    for name, file in (
+        ("float32", "small-float.tflite"),
+        ("int8", "small-static-wi8ai8.tflite"),
+        ("trainable-float", "small-trainable-float.tflite"),
+        ("small-trainable-float.tflite", "small-trainable-float.tflite"),
+    ):
+        assert open_build(folder, name).variant.file == file
+    pair = ("package", folder, "--model", "trainable-static-wi8ai8", "-o", tmp_path)
+    assert "a bundle has one model" in edge(*pair, "--for", "pi4", code=2).stderr
+    one = ("package", folder, "--model", "trainable-float", "-o", tmp_path)
+    assert "Micro does not" in edge(*one, "--for", "mcu", code=2).stderr
+
+
+@pytest.mark.slow
+def test_a_bundle_learns_and_answers_with_its_head(trainable, image_folder, tmp_path):
+    """A class that the model has never seen, taught on the board and recognised there."""
+    bundle, photos = tmp_path / "bundle", tmp_path / "photos"
+    bundle.mkdir()
+    build = open_build(trainable[0], "trainable-float")
+    for name, content in own_files(build, BOARDS["pi4"], "ai-edge-litert")[1].items():
+        (bundle / name).write_bytes(content)
+    shutil.copytree(image_folder, photos)
+    (photos / "turned").mkdir()
+    for path in (image_folder / "b-one").glob("*.png"):
+        with Image.open(path) as image:
+            turned = image.rotate(90)
+        turned.save(photos / "turned" / path.name)
+    (photos / "turned" / "torn.png").write_bytes(b"no image")
+
+    def classify(*words, code=0):
+        command = [sys.executable, "-I", bundle / "app.pyz", *words]
+        environment = {**os.environ, "TFLITE_EDGE_BUNDLE": str(bundle)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    assert classify("--smoke")[0][0]["verdict"] == "ok"
+    assert classify("--info")[0][0]["labels"][4:] == ["spare 1"]
+    (learnt,), told = classify("learn", "photos", "--epochs", "15")
+    assert "left out" in told
+    assert (learnt["out"], learnt["new_classes"]) == ("head.npz", [4])
+    assert learnt["after"]["top1"] > learnt["before"]["top1"]
+    for head, share in (((), 0.0), (("--head", "head.npz"), 0.8)):
+        lines, _ = classify(*head, "photos/turned", code=3)  # torn.png
+        right = [line["label"] == "turned" for line in lines if "error" not in line]
+        assert np.mean(right) >= share
+        assert head or not any(right)
+    first = classify("--head", "head.npz", "photos/c-two")[0]
+    assert np.mean([line["label"] == "c-two" for line in first]) > 0.8
+    assert len(first[0]["top"]) == 5
+    (tmp_path / "junk.npz").write_bytes(b"x")
+    assert "not a file of saved weights" in classify("--head", "junk.npz", "photos", code=3)[1]
+
+
+@pytest.mark.slow
+def test_a_bundle_that_cannot_learn_says_so(unpacked, image_folder):
+    app = [sys.executable, "-I", unpacked / "app.pyz"]
+    for words in (["learn", "--bundle", unpacked, image_folder], ["--bundle", unpacked, "--head", "h.npz", "x.png"]):
+        done = subprocess.run([*app, *words], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 2
+        assert "cannot learn" in done.stderr
 
 
 def test_what_cannot_learn_or_be_averaged_says_why(edge, tmp_path, teachable):

@@ -5,8 +5,11 @@ import subprocess
 
 import pytest
 
+from tests.flatbuffer import tiny
+from tests.flatbuffer.tiny import Op, T
 from tests.harness import tiny as harness_tiny
 from tflite_edge.deploy import mcu
+from tflite_edge.flatbuffer import rules
 from tflite_edge.flatbuffer.schema import BUILTIN_OPERATORS
 from tflite_edge.records.errors import ModelError
 
@@ -46,8 +49,23 @@ def test_the_array_compiles_and_holds_the_model_s_bytes(tmp_path, language):
     assert "resolver.AddFullyConnected()" in ops
 
 
-def test_an_operator_that_micro_lacks_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "evidence", "do"),
+    [
+        (harness_tiny.unary("ATAN2"), "#0 ATAN2: ", "use layers"),
+        (tiny.dynamic_model(), "#0 FULLY_CONNECTED: ", "--quantize int8"),  # every operator is there, no kernel is
+        (tiny.build([tiny.X, T("y")], [Op("CUSTOM", ("x",), ("y",), custom="Mine")]), "not a builtin", "AddCustom"),
+    ],
+)
+def test_what_does_not_start_is_refused_as_check_says(tmp_path, content, evidence, do):
     path = tmp_path / "strange.tflite"
-    path.write_bytes(harness_tiny.unary("ATAN2"))
-    with pytest.raises(ModelError, match="no kernel for 1 operator of"):
+    path.write_bytes(content)
+    assert any(finding.fatal for finding in rules.place("mcu", rules.look(str(path))).findings)
+    with pytest.raises(ModelError, match="does not start on TensorFlow Lite Micro") as refused:
         mcu.sources(path, "x", 1, "")
+    assert evidence in refused.value.evidence
+    assert do in refused.value.do
+
+
+def test_every_operator_that_check_maps_can_be_registered():
+    assert set(rules.named("mcu").operators) <= set(mcu.METHODS)

@@ -184,7 +184,11 @@ def test_custom_operators_of_the_wheels_are_known_and_others_are_not():
         return look(tiny.build([tiny.X, T("y")], [Op("CUSTOM", ("x",), ("y",), custom=name)]))
 
     assert contract(custom("TFLite_Detection_PostProcess"), find(LITE)[0]) == []
-    assert contract(custom("TFLite_Detection_PostProcess"), find(MICRO)[0])[0].fatal
+    on_micro = contract(custom("TFLite_Detection_PostProcess"), find(MICRO)[0])[0]
+    assert on_micro.fatal
+    assert "not builtins" in on_micro.what
+    (row,) = place("mcu", custom("Mine")).rows
+    assert (row.mapped, "not a builtin" in row.rule, "AddCustom" in row.do) == (False, True, True)
     assert contract(custom("Convolution2DTransposeBias"), find(LITERT)[0])[0].fatal
 
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflite_edge.harness.head import Head, average
+from tflite_edge.harness.head import Head, average, read_head, write_head
 from tflite_edge.records.errors import DataError
 from tflite_edge.records.learning import HeadFacts
 
 
 def head(value, samples=1, classes=(0, 1, 2), **facts):
+    facts = {"since_average": samples, **facts}
     weights = {"kernel": np.full((2, 3), value, np.float32), "hidden_kernel": np.full((2, 2), value, np.float32)}
     return Head(weights, HeadFacts("ab" * 32, tuple(classes), samples=samples, **facts))
 
@@ -48,3 +49,35 @@ def test_what_does_not_belong_together_is_refused():
     for bad, what in ((other, "different models"), (wide, "same weights"), (head(1.0, 0), "no samples")):
         with pytest.raises(DataError, match=what):
             average([("good", good), ("bad", bad)])
+
+
+def test_in_a_later_round_only_its_own_samples_weigh():
+    """Both begin with the average of 1000 samples; one learns from 30 more, the other from 10."""
+    first = average([("a", head(1.0, 600)), ("b", head(1.0, 400))])
+    assert (first.facts.samples, first.facts.since_average) == (1000, 0)
+    boards = [("a", head(1.0, 1030, since_average=30)), ("b", head(5.0, 1010, since_average=10))]
+    second = average(boards)
+    assert np.array_equal(second.weights["kernel"], np.full((2, 3), 2.0, np.float32))
+    assert (second.facts.samples, second.facts.since_average) == (1040, 0)
+    with pytest.raises(DataError, match="no samples since it was averaged"):
+        average([("idle", first), boards[0]])
+
+
+@pytest.mark.parametrize("classes", [(0, 3), (-1, 0), ()])
+def test_classes_without_an_output_are_refused_when_read_and_when_averaged(tmp_path, classes):
+    path = str(tmp_path / "bad.npz")
+    bad = head(1.0, classes=classes)
+    write_head(path, bad)
+    with pytest.raises(DataError, match=r"bad\.npz"):
+        read_head(path)
+    with pytest.raises(DataError, match="bad"):
+        average([("good", head(1.0)), ("bad", bad)])
+
+
+@pytest.mark.parametrize("kernel", [np.float32(1), np.zeros((2, 4), np.float32)])
+def test_arrays_that_disagree_on_the_classes_are_refused(tmp_path, kernel):
+    path = str(tmp_path / "bad.npz")
+    weights = {"kernel": np.asarray(kernel), "bias": np.zeros(3, np.float32)}
+    write_head(path, Head(weights, head(1.0).facts))
+    with pytest.raises(DataError, match="weights of a head"):
+        read_head(path)

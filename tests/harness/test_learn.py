@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tflite_edge.harness.command import main as on_the_board
-from tflite_edge.harness.head import Head, last_checkpoint, read_head, write_head
+from tflite_edge.harness.head import Head, average, last_checkpoint, read_head, write_head
 from tflite_edge.records.errors import DataError, ModelError, RecipeError
 from tflite_edge.records.job import Job
 from tflite_edge.records.learning import HeadFacts, Lesson
@@ -56,6 +56,8 @@ def test_it_begins_as_keras_and_learns(teachable, tmp_path, model, runtime):
 def test_what_was_learnt_is_in_the_head(teachable, tmp_path):
     out = str(tmp_path / "head.npz")
     first = learn(teachable, out=out)
+    facts = read_head(out).facts
+    assert facts.samples == facts.since_average == 400
     again = learn(teachable, head=out, epochs=0)
     assert again.before.top1 == first.after.top1
     assert again.before.confusion == first.after.confusion
@@ -63,6 +65,15 @@ def test_what_was_learnt_is_in_the_head(teachable, tmp_path):
     assert again.step_s is None
     other_runtime = learn(teachable, runtime="tflite-runtime", head=out, epochs=0)
     assert abs(other_runtime.before.top1 - first.after.top1) < 0.02
+
+
+def test_a_lesson_after_an_average_counts_its_own_samples(teachable, tmp_path):
+    out, mean, mine = (str(tmp_path / name) for name in ("head.npz", "mean.npz", "mine.npz"))
+    learn(teachable, out=out, epochs=1)
+    write_head(mean, average([("a", read_head(out)), ("b", read_head(out))]))
+    assert learn(teachable, head=mean, out=mine).best > 0
+    facts = read_head(mine).facts
+    assert (facts.samples, facts.since_average) == (1200, 400)
 
 
 def test_without_a_test_pack_a_share_of_each_class_is_held_out(teachable):

@@ -65,6 +65,7 @@ def test_other_bytes_other_labels_and_another_schema_are_refused(unpacked):
     for change, says in (
         ({"labels": ["a"]}, "1 labels for a model of 4 classes"),
         ({"schema": 9}, "schema 9"),
+        ({"spare": 5}, "cannot have 5 spare"),
         ({"runtime": "onnx"}, "unknown runtime"),
         ({"extra": 1}, "unknown key"),
     ):

@@ -16,7 +16,8 @@ from tflite_edge.records.verdict import OK
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Where the average goes (.npz).")
 @format_option
 def command(heads: tuple[str, ...], out: Path, sink: Sink) -> None:
-    """Average the heads that several boards have learnt, each weighted by the samples it learnt from.
+    """Average the heads that several boards have learnt, each weighted by the samples it learnt from since the
+    last average.
 
     No sample leaves its board: only weights are brought together (federated averaging). Heads of
     different models, or with other weights, are refused.
@@ -33,10 +34,10 @@ def command(heads: tuple[str, ...], out: Path, sink: Sink) -> None:
     read = [(path, read_head(path)) for path in heads]
     made = average(read)
     size = write_head(str(out), made)
-    total = made.facts.samples
+    total = sum(head.facts.since_average for _, head in read)
     rows = [
-        [path, f"{head.facts.samples:,}", f"{100 * head.facts.samples / total:.1f}", _classes(head.facts.classes)]
-        for path, head in read
+        [path, f"{facts.since_average:,}", f"{100 * facts.since_average / total:.1f}", _classes(facts.classes)]
+        for path, facts in ((path, head.facts) for path, head in read)
     ]
     document = {"out": str(out), "bytes": size, **to_plain(made.facts), "of": [path for path, _ in read]}
     sink.result(

@@ -118,9 +118,9 @@ def _choose(found: list[Variant], model: str, folder: Path) -> tuple[Variant, st
     if not found:
         raise ModelError(f"{folder} holds no model", do="look at its manifest.json: why nothing was made")
     if model:
-        names = {
-            name: one for one in found for name in (one.file, one.file.removesuffix(".tflite"), one.scheme, one.mode)
-        }
+        names = {name: one for one in found for name in (one.file, one.file.removesuffix(".tflite"), one.scheme)} | {
+            one.mode: one for one in found if one.learning is None
+        }  # a mode is of those that do not learn
         if model not in names:
             raise UsageError(
                 f"no model {model!r} in {folder}",

@@ -76,6 +76,8 @@ def _proof(build: Build, board: Board, runtime: str) -> tuple[Card, bytes]:
             content = io.BytesIO()
             np.save(content, array)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
+    labels = list(build.manifest.source.labels)
+    spare = outputs.shape[1] - len(labels) if build.variant.learning else 0
     card = Card(
         name=build.manifest.name,
         version=__version__,
@@ -86,9 +88,11 @@ def _proof(build: Build, board: Board, runtime: str) -> tuple[Card, bytes]:
         machine=board.machine,
         python=(board.python,),
         task=build.manifest.source.task,
-        labels=list(build.manifest.source.labels),
+        labels=[*labels, *(f"spare {number + 1}" for number in range(spare))],
         preprocess=build.preprocess,
         tolerance=tolerance,
+        trainable=build.variant.learning is not None,
+        spare=spare,
         notes=[why],
     )
     return card, buffer.getvalue()

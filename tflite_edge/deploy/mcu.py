@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tflite_edge.flatbuffer import inspect
+from tflite_edge.flatbuffer import inspect, rules
 from tflite_edge.records.errors import ModelError
 
 # The Add… methods of tflite-micro's MicroMutableOpResolver that stand for a builtin operator, as of 2025
@@ -17,11 +17,11 @@ METHODS = {
         for word in """
         ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D=AveragePool2D BATCH_MATMUL=BatchMatMul
         BATCH_TO_SPACE_ND BROADCAST_ARGS BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D=Conv2D COS CUMSUM=CumSum
-        DEPTH_TO_SPACE DEPTHWISE_CONV_2D=DepthwiseConv2D DEQUANTIZE DIV EMBEDDING_LOOKUP ELU EQUAL EXP EXPAND_DIMS FILL
-        FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER GREATER_EQUAL HARD_SWISH IF
-        L2_NORMALIZATION=L2Normalization L2_POOL_2D=L2Pool2D LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGICAL_NOT
+        DEPTH_TO_SPACE DEPTHWISE_CONV_2D=DepthwiseConv2D DEQUANTIZE DIV DYNAMIC_UPDATE_SLICE EMBEDDING_LOOKUP ELU EQUAL
+        EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER GREATER_EQUAL HARD_SWISH
+        IF L2_NORMALIZATION=L2Normalization L2_POOL_2D=L2Pool2D LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGICAL_NOT
         LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D=MaxPool2D MIRROR_PAD MEAN MINIMUM MUL NEG NOT_EQUAL PACK PAD
-        PADV2=PadV2 PRELU QUANTIZE READ_VARIABLE REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR
+        PADV2=PadV2 PRELU QUANTIZE READ_VARIABLE REDUCE_ALL REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR
         RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND
         SPACE_TO_DEPTH SPLIT SPLIT_V SQUEEZE SQRT SQUARE SQUARED_DIFFERENCE STRIDED_SLICE SUB SUM SVDF TANH
         TRANSPOSE_CONV TRANSPOSE UNPACK UNIDIRECTIONAL_SEQUENCE_LSTM=UnidirectionalSequenceLSTM VAR_HANDLE WHILE
@@ -39,7 +39,7 @@ def sources(model: Path, name: str, arena_bytes: int, arena_why: str) -> dict[st
     """File name -> C source for `model`: NAME_model.h, NAME_model.c, NAME_ops.h (C++).
 
     arena_bytes, arena_why: the tensor arena to reserve and where that number comes from.
-    Raises ModelError for operators that TFLite Micro does not have, each by its name.
+    Raises ModelError for what does not start there (`check --target mcu`), each operator by its name.
     """
     symbol = symbol_of(name)
     content = model.read_bytes()
@@ -109,15 +109,22 @@ def arena_of(model: Path) -> tuple[int, str]:
 
 def resolver(model: Path) -> list[str]:
     """The resolver's methods for the operators of `model`, sorted. Raises ModelError as `sources` does."""
-    facts = inspect(model)
-    missing = [op.name for op in facts.operators if op.custom or op.name not in METHODS]
-    if missing:
+    placed = rules.place("mcu", rules.look(str(model)))
+    fatal = [finding for finding in placed.findings if finding.fatal]
+    if fatal:
+        missed = [
+            f"#{row.index} {row.name}: {row.rule} {row.evidence}".rstrip() for row in placed.rows if not row.mapped
+        ]
         raise ModelError(
-            f"TensorFlow Lite Micro has no kernel for {len(missing)} operator{'s' * (len(missing) > 1)} of {model}",
-            evidence=", ".join(missing),
-            do="replace the layers that make them; `tflite-edge check MODEL --target mcu` names each one",
+            f"{model} does not start on TensorFlow Lite Micro",
+            evidence="\n".join(missed or [finding.what for finding in fatal]),
+            do=f"{fatal[0].do}; `tflite-edge check {model} --target mcu` tells more",
         )
-    return sorted({METHODS[op.name] for op in facts.operators})
+    names = {operator.name for operator in inspect(model).operators}
+    unspelled = sorted(names - set(METHODS))
+    if unspelled:
+        raise ModelError(f"the resolver's method for {', '.join(unspelled)} is not known here")
+    return sorted(METHODS[name] for name in names)
 
 
 def symbol_of(name: str) -> str:

@@ -51,6 +51,7 @@ def package(
     if key:
         sign.read_secret(key)  # refused before anything is fetched
     build = open_build(folder, model, accept_degraded=accept_degraded)
+    _refuse_learning(build, target)
     files = _files(build, target, runtime, listen)
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob(f"{build.manifest.name}-{target}.tar.gz{sign.SUFFIX}"):
@@ -67,6 +68,21 @@ def package(
         {name: len(content) for name, content in files.items()},
         str(signature or ""),
     )
+
+
+def _refuse_learning(build: Build, target: str) -> None:
+    """Raise UsageError for what learns where it cannot."""
+    if build.variant.learning is not None and target == MCU:
+        raise UsageError(
+            f"{build.variant.file} learns, and TensorFlow Lite Micro does not",
+            do="pack another with --model, or this one for a board",
+        )
+    if build.variant.features:
+        raise UsageError(
+            f"{build.variant.file} learns from the features of another file, and a bundle has one model",
+            evidence=build.variant.features,
+            do="convert with --trainable --quantize float32 or dynamic, and pack that with --model",
+        )
 
 
 def _files(build: Build, target: str, runtime: str, listen: Listener) -> dict[str, bytes]:

@@ -82,7 +82,7 @@ def _learn(options: argparse.Namespace, decode: Optional[Decode]) -> LearnResult
     if decode is None:
         raise DataError(
             f"{options.data} is a folder, and nothing here decodes images",
-            do="give a pack (.npz with x and y), or use the bundle's own `learn`, which has Pillow",
+            do="give a pack (.npz with x and y), or use `classify learn` of a bundle, which has Pillow",
         )
     photos = read_photos(options.data, labels, decode, to_stderr)
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
@@ -105,6 +105,7 @@ def _about(model: str, given: Optional[str]) -> Tuple[Preprocess, Tuple[str, ...
             values: Dict[str, Any] = json.load(stream)
         record = from_plain(Preprocess, values["preprocess"])
         labels = tuple(map(str, values["labels"] if "labels" in values else values["source"]["labels"]))
+        labels = labels[: len(labels) - int(values.get("spare", 0))]
         entries = [entry for entry in values.get("models", []) if entry["file"] == os.path.basename(model)]
     except (OSError, ValueError, KeyError, TypeError, EdgeError) as error:
         raise ModelError(f"{path} does not say how {model} is fed", evidence=repr(error)) from error

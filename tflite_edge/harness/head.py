@@ -46,9 +46,28 @@ def read_head(path: str) -> Head:
     if about.pop("kind", None) != HEAD:
         raise DataError(f"{path} is not a saved head", do="give what `learn -o` or `average -o` wrote")
     try:
-        return Head(weights, from_plain(HeadFacts, about))
+        head = Head(weights, from_plain(HeadFacts, about))
     except RecipeError as error:
         raise DataError(f"{path} is not a saved head of this version", evidence=str(error)) from error
+    _check_classes(path, head)
+    return head
+
+
+def _check_classes(path: str, head: Head) -> None:
+    """Raise DataError unless each of its classes has an output in every array of classes."""
+    outputs = {name: head.weights[name].shape[-1:] for name in OF_CLASSES if name in head.weights}
+    width = min((shape[0] for shape in outputs.values() if shape), default=0)
+    classes = head.facts.classes
+    if "kernel" not in outputs or len(set(outputs.values())) > 1 or not classes:
+        raise DataError(
+            f"{path} does not hold the weights of a head", evidence=f"outputs: {outputs}, classes: {classes}"
+        )
+    if min(classes) < 0 or max(classes) >= width:
+        raise DataError(
+            f"{path} names a class that it has no output for",
+            evidence=f"classes {min(classes)} to {max(classes)}, and {width} outputs",
+            do="give what `learn -o` or `average -o` wrote",
+        )
 
 
 def write_checkpoint(path: str, state: Checkpoint) -> None:
@@ -104,14 +123,15 @@ def _sha256(path: str) -> str:
 
 
 def average(heads: Sequence[Tuple[str, Head]]) -> Head:
-    """The mean of several boards' heads, each weighted by the samples it has learnt from; pairs of (path, head).
+    """The mean of several boards' heads, each weighted by what it learnt from since the last; pairs of (path, head).
 
-    Federated averaging: McMahan et al., 2017, algorithm 1. A class that only some boards were shown is theirs alone:
-    the others' weights for it say nothing.
-    Raises DataError for heads of different models or shapes, and for one that has learnt from nothing.
+    Federated averaging: McMahan et al., 2017, algorithm 1, whose n_k are the samples of the round. A class that only
+    some boards were shown is theirs alone: the others' weights for it say nothing.
+    Raises DataError for heads of different models or shapes, and for one that has learnt from nothing since.
     """
     first_path, first = heads[0]
     for path, head in heads:
+        _check_classes(path, head)
         if head.facts.model_sha256 != first.facts.model_sha256:
             raise DataError(
                 f"{path} and {first_path} are heads of different models",
@@ -123,8 +143,11 @@ def average(heads: Sequence[Tuple[str, Head]]) -> Head:
                 f"{path} and {first_path} do not hold the same weights",
                 evidence=f"{_shapes(head)}\n{_shapes(first)}",
             )
-        if head.facts.samples < 1:
-            raise DataError(f"{path} has learnt from no samples, so it has no weight in an average")
+        if head.facts.since_average < 1:
+            raise DataError(
+                f"{path} has learnt from no samples since it was averaged, so it has no weight in an average",
+                do="leave it out, or learn with it first: tflite-edge learn MODEL --data DATA --head " + path,
+            )
     weights = {name: _mean(name, [head for _, head in heads]) for name in first.weights}
     classes: List[int] = sorted({number for _, head in heads for number in head.facts.classes})
     return Head(
@@ -132,7 +155,9 @@ def average(heads: Sequence[Tuple[str, Head]]) -> Head:
         HeadFacts(
             first.facts.model_sha256,
             tuple(classes),
-            samples=sum(head.facts.samples for _, head in heads),
+            # What the round began with is in each of them, and counts once.
+            samples=max(head.facts.samples - head.facts.since_average for _, head in heads)
+            + sum(head.facts.since_average for _, head in heads),
             epochs=max(head.facts.epochs for _, head in heads),
             labels=max((head.facts.labels for _, head in heads), key=len),
         ),
@@ -142,7 +167,7 @@ def average(heads: Sequence[Tuple[str, Head]]) -> Head:
 def _mean(name: str, heads: Sequence[Head]) -> Array:
     """The weighted mean of one array, in float64; per class where its last axis is the classes."""
     arrays = np.stack([head.weights[name].astype(np.float64) for head in heads])
-    shares = np.array([float(head.facts.samples) for head in heads]).reshape(-1, *[1] * (arrays.ndim - 1))
+    shares = np.array([float(head.facts.since_average) for head in heads]).reshape(-1, *[1] * (arrays.ndim - 1))
     if name in OF_CLASSES:
         known = np.zeros((len(heads), arrays.shape[-1]))
         for number, head in enumerate(heads):

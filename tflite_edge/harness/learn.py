@@ -80,6 +80,7 @@ def learn(job: Job, tell: Tell = to_stderr) -> LearnResult:
             epochs=head.facts.epochs + best,
             top1=after.top1,
             labels=lesson.labels or head.facts.labels,
+            since_average=head.facts.since_average + len(lessons.x),
         )
         bytes_written = write_head(lesson.out, Head(model.weights(), facts))
     if lesson.checkpoint is not None:

@@ -20,6 +20,7 @@ class Card:
 
     runtime: the one the expected answer of the smoke test is for; threads: of its interpreter.
     board: what the bundle was packed for. machine, python: what its wheels are built for, such as ("3.11",).
+    trainable: the model can learn (`classify learn`). spare: so many labels at the end are of outputs without a class.
     tolerance: largest difference of an output to the expected one, in units of the output.
     """
 
@@ -37,6 +38,8 @@ class Card:
     threads: int = 1
     tolerance: float = 0.0
     delegate: str = ""
+    trainable: bool = False
+    spare: int = 0
     notes: List[str] = field(default_factory=list)
     schema: int = SCHEMA
 
@@ -47,3 +50,5 @@ class Card:
             raise BundleError(f"unknown runtime {self.runtime!r}", do="one of " + ", ".join(RUNTIMES))
         if self.task not in TASKS:
             raise BundleError(f"unknown task {self.task!r}", do="one of " + ", ".join(TASKS))
+        if not 0 <= self.spare <= len(self.labels):
+            raise BundleError(f"{len(self.labels)} labels cannot have {self.spare} spare ones")

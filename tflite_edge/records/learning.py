@@ -72,6 +72,7 @@ class HeadFacts:
 
     model_sha256: of the trainable file, and of its feature extractor where it is another one.
     classes: class numbers that it was shown, the model's own included. samples: that it has learnt from, in all.
+    since_average: samples that it has learnt from since it came out of an average, which are its weight in the next.
     top1: on the samples that were held out; None where none were. labels: names of the outputs by number, where known.
     """
 
@@ -81,6 +82,7 @@ class HeadFacts:
     epochs: int = 0
     top1: Optional[float] = None
     labels: Tuple[str, ...] = ()
+    since_average: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ EPILOG = """examples:
   classify photos/                     a line for each image in the folder
   classify camera --every 2            a line every 2 s, until Ctrl-C
   cat digit.png | classify -
+  classify learn photos/               teaches the model, where it can learn; `classify learn --help`
+  classify --head head.npz digit.png   answers with what it learnt
   classify --serve 8080                POST an image to http://127.0.0.1:8080/classify
 
 exit status: 0 all answered; 3 an image or the bundle is bad; 4 something is missing; 5 the camera failed
@@ -31,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("source", nargs="*", help="images, folders, - for stdin, camera or /dev/videoN")
     made.add_argument("--bundle", default=os.environ.get("TFLITE_EDGE_BUNDLE", "."), help=argparse.SUPPRESS)
+    made.add_argument("--head", metavar="FILE", help="answer with what `classify learn` wrote")
     made.add_argument("--every", type=float, default=0.0, metavar="S", help="seconds between pictures of the camera")
     made.add_argument(
         "--serve", metavar="[HOST:]PORT", help="answer over HTTP; on this machine only unless HOST says more"
@@ -41,9 +44,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: List[str]) -> int:
-    options = parser().parse_args(argv)
     try:
-        classifier = Classifier(options.bundle)
+        if argv[:1] == ["learn"]:
+            from tflite_edge.runner.learn import main as learn
+
+            return learn(argv[1:])
+        options = parser().parse_args(argv)
+        classifier = _classifier(options.bundle, options.head)
         if options.smoke:
             return _print(classifier.smoke())
         if options.info or not (options.source or options.serve):
@@ -59,6 +66,14 @@ def main(argv: List[str]) -> int:
     except BrokenPipeError:  # the reader has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return EXIT_OK
+
+
+def _classifier(bundle: str, head: Optional[str]) -> Classifier:
+    if head is None:
+        return Classifier(bundle)
+    from tflite_edge.runner.learn import Taught
+
+    return Taught(bundle, head)
 
 
 def _print(document: Any) -> int:

@@ -62,8 +62,9 @@ class RuleSet:
 
     unit: what operators are mapped to. operators: name -> rules of that operator alone. every: rules of every
     operator. whole: rules of the model. edits: rule -> the edit that would make it hold. cuts: the first operator
-    that is not mapped leaves everything after it to the CPU. elsewhere: where operators run that are not mapped; ""
-    when nothing can run them, so that the model does not start. source: where the rules are from.
+    that is not mapped leaves everything after it to the CPU. custom: what to do about a custom operator. elsewhere:
+    where operators run that are not mapped; "" when nothing can run them, so that the model does not start. source:
+    where the rules are from.
     """
 
     unit: str
@@ -75,6 +76,7 @@ class RuleSet:
     edits: Mapping[str, str] = field(default_factory=dict)
     replace: Mapping[str, str] = field(default_factory=dict)
     cuts: bool = False
+    custom: str = ""
     elsewhere: str = "CPU"
 
 
@@ -154,6 +156,8 @@ def _row(rules: RuleSet, site: Site) -> Row:
     if operator.custom or operator.name not in rules.operators:
         do = rules.replace.get(operator.name, "use layers whose operators are mapped (docs/rules.md), or move it last")
         said = f"The {rules.unit} has no {operator.name}."
+        if operator.custom and rules.custom:
+            said, do = f"{operator.name[:80]} is a custom operator, not a builtin of the {rules.unit}.", rules.custom
         return Row(**row, mapped=False, macs=macs, rule=said, do=do, edge=site.at_the_edge)
     for rule in (*rules.every, *rules.operators[operator.name]):
         holds, evidence = rule(site)

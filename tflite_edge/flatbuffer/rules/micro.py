@@ -16,6 +16,9 @@ MICRO_RUNTIME = latest("tflite-micro")
 WEIGHTS = {"float32": ("float32",), "int8": ("int8", "int4"), "int16": ("int8",)}  # of activations: of weights
 TYPES = frozenset({"float32", "int8", "int16", "int32", "int64", "bool", "uint8", "int4", "resource"})
 
+# A firmware may have a kernel for it; that it has is not in the file.
+REGISTER = "register it yourself with AddCustom, or use layers without it"
+
 
 def types(site: Site) -> Answer:
     """Tensors are float32, int8, int16 or an index type: there are no float16 kernels."""
@@ -58,6 +61,7 @@ MICRO = RuleSet(
     "operators are those of the Python wheel's resolver; a build of your own registers those that you name.",
     source=f"tflite-micro {MICRO_RUNTIME.version}, probed {MICRO_RUNTIME.probed}",
     operators=dict.fromkeys(MICRO_RUNTIME.operators, ()),
+    custom=REGISTER,
     every=(types, common.static_shapes, common.dense_storage, not_hybrid),
     whole=(no_flex, per_tensor_dense),
     edits={
