@@ -1,6 +1,6 @@
 """Emulated boards: instructions, predicted latency, and how far off predictions are: `python -m benchmarks.boards`.
 
-    python -m benchmarks.boards [--quick] [--save]
+    python -m benchmarks.boards [--only PART] [--quick] [--save]
 
 Needs the installed boards pi3, pi4, pi5 and pi3-32: tflite-edge emulator install pi4, and so on. Instructions are the
 same on every machine and at any load, and so are the answers that are compared. A prediction is of tflite-runtime's
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import results
 from benchmarks.fixture import zoo_files
-from benchmarks.overhead import overhead
+from benchmarks.overhead import ROUNDS, overhead
 from benchmarks.parity import ZOO as ASKED
 from benchmarks.parity import parity
 from benchmarks.row import Row
@@ -157,21 +157,33 @@ def counting(model: Path) -> list[Row]:
     return found
 
 
-def blocks(*, quick: bool) -> Iterator[Table]:
-    """All tables."""
-    table, counts = zoo(ZOO[-2:] if quick else ZOO)
+def counts(*, quick: bool) -> Iterator[Table]:
+    """Instructions, predictions, and how far off these are."""
+    table, counted = zoo(ZOO[-2:] if quick else ZOO)
     yield table
     if not quick:
-        yield against_xnnpack(counts)
-    _say("parity")
-    yield parity(ASKED[2:3] if quick else ASKED)
+        yield against_xnnpack(counted)
     error_table, verdicts = errors()
     yield error_table
     yield fitted()
-    small = zoo_files("mobilenet", alpha=0.25, size=96, classes=1000, modes=MODES, images=0)
-    yield results.table({"fit": verdicts, "counting": counting(small / "int8.tflite")})
-    _say("overhead")
-    yield overhead(small / "int8.tflite")
+    yield results.table({"fit": verdicts, "counting": counting(_small())})
+
+
+def answers(*, quick: bool) -> Iterator[Table]:
+    """The same answers on five targets?"""
+    yield parity(ASKED[:1] if quick else ASKED)
+
+
+def processes(*, quick: bool) -> Iterator[Table]:
+    """What the harness costs on each target."""
+    yield overhead(_small(), 1 if quick else ROUNDS)
+
+
+PARTS = {"counts": counts, "parity": answers, "overhead": processes}
+
+
+def _small() -> Path:
+    return zoo_files("mobilenet", alpha=0.25, size=96, classes=1000, modes=MODES, images=0) / "int8.tflite"
 
 
 def _millions(instructions: int) -> str:
@@ -186,16 +198,20 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.boards", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="two small models only")
-    parser.add_argument("--save", action="store_true", help="rewrite this part of RESULTS.md")
+    parser.add_argument("--quick", action="store_true", help="few small models, one round")
+    parser.add_argument("--only", choices=list(PARTS), help="one part; by default one after the other")
+    parser.add_argument("--save", action="store_true", help="rewrite the part in RESULTS.md, each once it is measured")
     options = parser.parse_args(argv)
     if options.save and options.quick:
-        parser.error("--save keeps one full run: not with --quick")
-    tables = list(blocks(quick=options.quick))
-    for table in tables:
-        results.show(table)
-    if options.save:
-        results.save("boards", "python -m benchmarks.boards --save", *(markdown(table) for table in tables))
+        parser.error("--save keeps whole parts: not with --quick")
+    for name in [options.only] if options.only else PARTS:
+        _say(name)
+        tables = list(PARTS[name](quick=options.quick))
+        for table in tables:
+            results.show(table)
+        if options.save:
+            command = f"python -m benchmarks.boards --only {name} --save"
+            results.save(f"boards {name}", command, *(markdown(table) for table in tables))
     return 0
 
 

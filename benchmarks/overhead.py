@@ -26,17 +26,17 @@ ABOUT = (
 )
 
 
-def overhead(model: Path) -> Table:
+def overhead(model: Path, rounds: int = ROUNDS) -> Table:
     """One row per target. model: a small int8 file of images."""
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         pack = Path(work) / "pack.npz"
         shape = inspect(model).inputs[0].shape
         np.savez(pack, x=np.random.default_rng(7).integers(0, 256, shape, np.uint8))
-        rows = [_row(name, model, pack) for name in TARGETS]
+        rows = [_row(name, model, pack, rounds) for name in TARGETS]
     return Table(["target ", "runtime ", "bare", "score", "score / bare", "count", "count / bare"], rows, ABOUT)
 
 
-def _row(name: str, model: Path, pack: Path) -> list[str]:
+def _row(name: str, model: Path, pack: Path, rounds: int) -> list[str]:
     machine = open_machine(name)
     python = machine.argv() if isinstance(machine, Emulated) else [sys.executable]
     runtime = machine.default_runtime if isinstance(machine, Emulated) else "ai-edge-litert"
@@ -56,7 +56,7 @@ def _row(name: str, model: Path, pack: Path) -> list[str]:
         return perf_counter() - began
 
     sides = [bare, score, count] if isinstance(machine, Emulated) else [bare, score]
-    took = alternate(ROUNDS, *sides)
+    took = alternate(rounds, *sides)
     cells = [seconds(took[0])]
     for side in took[1:]:
         cells += [seconds(side), ratio(side, took[0])[1]]

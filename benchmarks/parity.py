@@ -45,7 +45,10 @@ class Asked:
         return f"{self.name}{width}, {self.size}{many}"
 
 
-# Random weights are never sure of one of 1,000 classes: the last file is what the reference softmax does not stand.
+# The last file is one that the oracle of A does not stand for. Random weights are not sure of any of 1,000 classes, and
+# where the exponentials of a softmax add up to 256 or more, TFLite's reference kernel shifts 32 bits by 32 or more
+# (num_bits_over_unit + 31 - 8 in reference/softmax.h), which gives every class 255 on 64-bit processors and 1 on 32-bit
+# ones, instead of 0: where the likeliest class has a share of 1/256 at most, which training leaves behind.
 ZOO = (
     Asked("mobilenet", 96, 0.25, "int8"),
     Asked("mobilenet_v3_small", 96, 0.75, "int8"),
