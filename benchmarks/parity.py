@@ -51,7 +51,6 @@ class Asked:
 # ones, instead of 0: where the likeliest class has a share of 1/256 at most, which training leaves behind.
 ZOO = (
     Asked("mobilenet", 96, 0.25, "int8"),
-    Asked("mobilenet_v3_small", 96, 0.75, "int8"),
     Asked("resnet8", 32, 0.0, "int8"),
     Asked("mobilenet", 96, 0.25, "float32"),
     Asked("mobilenet", 96, 0.25, "int8", classes=1000),
