@@ -205,15 +205,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--only", choices=list(PARTS), help="one part; by default one after the other")
     parser.add_argument("--save", action="store_true", help="rewrite the part in RESULTS.md, each once it is measured")
     options = parser.parse_args(argv)
-    if options.save and options.quick:
-        parser.error("--save keeps whole parts: not with --quick")
     for name in [options.only] if options.only else PARTS:
         _say(name)
         tables = list(PARTS[name](quick=options.quick))
         for table in tables:
             results.show(table)
         if options.save:
-            command = f"python -m benchmarks.boards --only {name} --save"
+            command = f"python -m benchmarks.boards --only {name}{' --quick' if options.quick else ''} --save"
             results.save(f"boards {name}", command, *(markdown(table) for table in tables))
     return 0
 
