@@ -1,10 +1,11 @@
 """Emulated boards: instructions, predicted latency, and how far off predictions are: `python -m benchmarks.boards`.
 
-    python -m benchmarks.boards [--quick] [--save]
+    python -m benchmarks.boards [--only PART] [--quick] [--save]
 
-Needs the installed boards: tflite-edge emulator install pi4 && tflite-edge emulator install pi5. Instructions are the
-same on every machine and at any load. A prediction is of tflite-runtime's builtin kernels on four threads of a
-Raspberry Pi 4, for which there are published figures; it stands in a column of its own beside them.
+Needs the installed boards pi3, pi4, pi5 and pi3-32: tflite-edge emulator install pi4, and so on. Instructions are the
+same on every machine and at any load, and so are the answers that are compared. A prediction is of tflite-runtime's
+builtin kernels on four threads of a Raspberry Pi 4, for which there are published figures; it stands in a column of its
+own beside them.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 from benchmarks import results
 from benchmarks.fixture import zoo_files
+from benchmarks.overhead import ROUNDS, overhead
+from benchmarks.parity import ZOO as ASKED
+from benchmarks.parity import parity
 from benchmarks.row import Row
 from tflite_edge.cli.sink import Table, markdown
 from tflite_edge.records.job import CountResult, Job
@@ -44,12 +47,7 @@ class Model:
 
 ZOO = (
     Model("mobilenet", 224, 1.0),
-    Model("mobilenet_v2", 224, 1.0),
     Model("mobilenet", 96, 0.25),
-    Model("mobilenet_v2", 96, 0.35),
-    Model("mobilenet_v3_small", 96, 0.75),
-    Model("squeezenet", 96),
-    Model("efficientnet_lite0", 96),
     Model("resnet8", 32),
 )
 
@@ -120,21 +118,29 @@ def errors() -> tuple[Table, list[Row]]:
 
 
 def fitted() -> Table:
-    """Every published figure beside what is predicted by fits that did not see it."""
-    rows = [
-        [m.model, m.kind, f"{1e3 * m.published_s:.2f}", *_beside(m, m.one_out_s), *_beside(m, m.family_out_s)]
-        for m in load_fit().models
-    ]
-    columns = ["model ", "type ", "published ms", "predicted, one out", "error", "predicted, family out", "error"]
-    return Table(columns, rows, f"Published: {load_fit().source}")
+    """Every published figure, in milliseconds, and how far off the predictions of fits are that did not see it."""
+    found: dict[str, dict[str, FittedModel]] = {}
+    for one in load_fit().models:
+        found.setdefault(one.model, {})[one.kind] = one
+    kinds = list(load_fit().coefficients)
+    rows = [[name, *(cell for kind in kinds for cell in _beside(of.get(kind)))] for name, of in found.items()]
+    columns = ["model ", *(f"{kind}{what}" for kind in kinds for what in (", ms", ": one out", ": family out"))]
+    return Table(columns, rows, f"Published, and how far off a prediction is without it: {load_fit().source}")
 
 
-def _beside(model: FittedModel, seconds: float) -> tuple[str, str]:
-    return f"{1e3 * seconds:.2f}", f"{seconds / model.published_s - 1:+.1%}"
+def _beside(model: FittedModel | None) -> tuple[str, str, str]:
+    if model is None:
+        return "-", "-", "-"
+    published = model.published_s
+    return (
+        f"{1e3 * published:.2f}",
+        f"{model.one_out_s / published - 1:+.1%}",
+        f"{model.family_out_s / published - 1:+.1%}",
+    )
 
 
-def overhead(model: Path) -> list[Row]:
-    """What the harness adds: instructions of a call without operators, seconds to start, and how alike counts are."""
+def counting(model: Path) -> list[Row]:
+    """What counting adds, the instructions of a call without operators, and how alike the counts of processes are."""
     pi4, found = open_machine("emulator:pi4"), []
     for runtime in ("ai-edge-litert", "tflite-runtime"):
         told = pi4.estimate(Job("bench", str(model), runtime), operators=True)
@@ -142,27 +148,45 @@ def overhead(model: Path) -> list[Row]:
         call = told.operators[0].instructions
         share = f"{call:,} instructions, {told.operators[0].share:.2%} of {told.count.total:,}"
         found.append(Row(f"{runtime}: a call without operators", share))
-        began = perf_counter()
         again = pi4.count(Job("bench", str(model), runtime))
-        seconds = perf_counter() - began
         apart = abs(again.total / told.count.total - 1)
-        found.append(Row(f"{runtime}: a process that counts", f"{seconds:.1f} s, emulated start included"))
         between = f"{apart:.4%}"
         found.append(Row(f"{runtime}: two processes differ", between, f"<= {MOST_BETWEEN:.1%}", apart <= MOST_BETWEEN))
     return found
 
 
-def blocks(*, quick: bool) -> Iterator[Table]:
-    """All tables. The parity of targets belongs after the zoo, once it can be asked for."""
-    table, counts = zoo(ZOO[2:4] if quick else ZOO)
+def counts(*, quick: bool) -> Iterator[Table]:
+    """Instructions and predictions."""
+    table, counted = zoo(ZOO[-1:] if quick else ZOO)
     yield table
     if not quick:
-        yield against_xnnpack(counts)
-    error_table, verdicts = errors()
-    yield error_table
+        yield against_xnnpack(counted)
+    yield results.table({"counting": counting(_small())})
+
+
+def prediction(*, quick: bool) -> Iterator[Table]:  # noqa: ARG001 - all parts are called alike
+    """How far off predictions are."""
+    table, verdicts = errors()
+    yield table
     yield fitted()
-    small = zoo_files("mobilenet", alpha=0.25, size=96, classes=1000, modes=MODES, images=0)
-    yield results.table({"fit": verdicts, "harness": overhead(small / "int8.tflite")})
+    yield results.table({"fit": verdicts})
+
+
+def answers(*, quick: bool) -> Iterator[Table]:
+    """The same answers on five targets?"""
+    yield parity(ASKED[:1] if quick else ASKED)
+
+
+def processes(*, quick: bool) -> Iterator[Table]:
+    """What the harness costs on each target."""
+    yield overhead(_small(), 1 if quick else ROUNDS)
+
+
+PARTS = {"counts": counts, "fit": prediction, "parity": answers, "overhead": processes}
+
+
+def _small() -> Path:
+    return zoo_files("mobilenet", alpha=0.25, size=96, classes=1000, modes=MODES, images=0) / "int8.tflite"
 
 
 def _millions(instructions: int) -> str:
@@ -177,16 +201,18 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.boards", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="two small models only")
-    parser.add_argument("--save", action="store_true", help="rewrite this part of RESULTS.md")
+    parser.add_argument("--quick", action="store_true", help="few small models, one round")
+    parser.add_argument("--only", choices=list(PARTS), help="one part; by default one after the other")
+    parser.add_argument("--save", action="store_true", help="rewrite the part in RESULTS.md, each once it is measured")
     options = parser.parse_args(argv)
-    if options.save and options.quick:
-        parser.error("--save keeps one full run: not with --quick")
-    tables = list(blocks(quick=options.quick))
-    for table in tables:
-        results.show(table)
-    if options.save:
-        results.save("boards", "python -m benchmarks.boards --save", *(markdown(table) for table in tables))
+    for name in [options.only] if options.only else PARTS:
+        _say(name)
+        tables = list(PARTS[name](quick=options.quick))
+        for table in tables:
+            results.show(table)
+        if options.save:
+            command = f"python -m benchmarks.boards --only {name}{' --quick' if options.quick else ''} --save"
+            results.save(f"boards {name}", command, *(markdown(table) for table in tables))
     return 0
 
 
