@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ def keygen(path: Path) -> tuple[Path, Path]:
         write(public, _text(f"minisign public key {name}", ALGORITHM + identity + point))
         _write_secret(path, _text(f"minisign secret key {name}, without a password", body))
     except OSError as error:
-        public.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            public.unlink()
         raise MissingError(
             f"cannot write the key {path}", evidence=str(error), do="choose another place: -o"
         ) from error
