@@ -6,6 +6,7 @@ import pytest
 
 from tests.records.test_realised import BENCH, FLOAT, RUNTIME
 from tflite_edge.cli import show
+from tflite_edge.evaluation import Evaluation
 from tflite_edge.records.estimate import Estimate, Prediction
 from tflite_edge.records.job import ScoreResult
 from tflite_edge.records.manifest import Manifest, Provenance
@@ -31,6 +32,13 @@ def test_times_of_a_board_do_not_name_the_host_s_cpu():
     assert "1 thread, aarch64, ssh://pi@board" in there
     assert "host's CPU" not in there
     assert "this machine (the host's CPU)" in shown("local", bench=BENCH)
+
+
+def test_scores_of_a_board_name_it():
+    found = Evaluation(SCORE, Preprocess(), "", (), ())
+    there, here = ("\n".join(map(str, show.evaluation(found, "m", on))) for on in ("ssh://pi@board", "local"))
+    assert "ran on ssh://pi@board" in there
+    assert "ran on" not in here
 
 
 @pytest.mark.parametrize("on", ["local", "ssh://pi@board"])
