@@ -59,11 +59,11 @@ if [ -z "$host" ]; then
   exec "$python" "$root/scripts/pi_benchmark.py" "$@" --json "$result"
 fi
 
-(: >"$result.part") 2>/dev/null || fail 4 "cannot write $result" "RESULT=FILE, in a folder that is there"
 command -v ssh >/dev/null || fail 4 "there is no ssh" "sudo apt install openssh-client"
 work=$(mktemp -d)
 trap 'rm -rf "$work" "$result.part"' EXIT
 trap 'exit 130' HUP INT TERM
+(: >"$result.part") 2>/dev/null || fail 4 "cannot write $result" "RESULT=FILE, in a folder that is there"
 mkdir -p "$work/send/scripts" "$work/send/models"
 # Only what pi_benchmark.py needs; no caches of this machine.
 (cd "$root" && find tflite_edge -name '*.py' | tar -cf - -T - scripts/pi_benchmark.py) | tar -xf - -C "$work/send"

@@ -21,7 +21,8 @@ def shown(on, **changes):
     variant = replace(FLOAT, original=False, score=SCORE, **changes)
     manifest = Manifest(
         name="m", tool={}, versions={}, host={"cpu": "the host's CPU"}, argv=[], created="", complete=True,
-        recipe=Recipe(ModelSource("mobilenet"), target=Target(on)), preprocess=Preprocess(), samples_sha256="", models=[variant], verdict="ok",
+        recipe=Recipe(ModelSource("mobilenet"), target=Target(on)),
+        preprocess=Preprocess(), samples_sha256="", models=[variant], verdict="ok",
         seconds={}, source=Provenance("m", "", 1, "digits", "", "", {}, "classification", None, []),
     )  # fmt: skip
     return "\n".join(line for line in show.conversion(manifest, "out") if isinstance(line, str))
