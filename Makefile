@@ -26,7 +26,7 @@ convert: $(READY)
 	$(BIN)/tflite-edge convert models/$(MODEL).toml -o build/$(MODEL) $(if $(TARGET),--on $(TARGET)) $(ARGS)
 
 package: $(READY)
-	test -f build/$(MODEL)/manifest.json || $(MAKE) convert TARGET=
+	test -f build/$(MODEL)/manifest.json || $(MAKE) convert TARGET= ARGS=
 	$(BIN)/tflite-edge package build/$(MODEL) --for $(or $(TARGET),pi4) -o dist $(ARGS)
 
 test: $(READY)

@@ -2,6 +2,7 @@
 # The whole benchmark on a Raspberry Pi in one command: models in, a table and JSON out.
 #
 #   scripts/pi_benchmark.sh pi@raspberrypi.local                     all of build/, over SSH
+#   scripts/pi_benchmark.sh ssh://pi@raspberrypi.local:2222          at another port
 #   scripts/pi_benchmark.sh pi@raspberrypi.local build/mobilenet -- --threads 4
 #   scripts/pi_benchmark.sh                                          on the board itself
 #
@@ -21,7 +22,7 @@ if [ $# -gt 0 ] && [ "$1" != -- ] && [ ! -e "$1" ]; then
   host=$1
   shift
   case $host in -*) fail 2 "$host is no host" "options come after --" ;; esac
-  case $host in *.tflite | */*) fail 3 "there is no $host" "give a .tflite file or a folder of them" ;; esac
+  case $host in ssh://*) ;; *.tflite | */*) fail 3 "there is no $host" "give a .tflite file or a folder of them" ;; esac
 fi
 paths=0
 for word; do
@@ -31,7 +32,12 @@ for word; do
 done
 if [ "$paths" -eq 0 ]; then
   for folder in "$root"/build/*/; do
-    [ -d "$folder" ] && set -- "${folder%/}" "$@" && paths=$((paths + 1))
+    for model in "$folder"*.tflite; do # a folder without any is left out
+      [ -f "$model" ] || continue
+      set -- "${folder%/}" "$@"
+      paths=$((paths + 1))
+      break
+    done
   done
   [ "$paths" -gt 0 ] || fail 3 "there are no models in $root/build" "make convert MODEL=mobilenet"
 fi
@@ -55,8 +61,9 @@ fi
 
 command -v ssh >/dev/null || fail 4 "there is no ssh" "sudo apt install openssh-client"
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work" "$result.part"' EXIT
 trap 'exit 130' HUP INT TERM
+(: >"$result.part") 2>/dev/null || fail 4 "cannot write $result" "RESULT=FILE, in a folder that is there"
 mkdir -p "$work/send/scripts" "$work/send/models"
 # Only what pi_benchmark.py needs; no caches of this machine.
 (cd "$root" && find tflite_edge -name '*.py' | tar -cf - -T - scripts/pi_benchmark.py) | tar -xf - -C "$work/send"
@@ -76,7 +83,9 @@ while [ "$number" -lt "$paths" ]; do
     done
     set -- "$@" "models/$number/$name"
   else
-    cp "$path" "$work/send/models/$number/"
+    for file in "$path" "$(dirname "$path")/samples.npz" "$(dirname "$path")/manifest.json"; do
+      [ ! -f "$file" ] || cp "$file" "$work/send/models/$number/"
+    done
     set -- "$@" "models/$number/$(basename "$path")"
   fi
 done

@@ -1,10 +1,11 @@
 """What the pipeline chooses with nothing run: a target's runtime, and how it is known that a file loads there."""
 
 from tests.flatbuffer import tiny
-from tflite_edge.proof import proven, settled
+from tflite_edge.proof import measure, proven, settled
 from tflite_edge.records.board import BOARDS
 from tflite_edge.records.conversion import Conversion, for_runtime
-from tflite_edge.records.job import Runtime
+from tflite_edge.records.errors import TargetError
+from tflite_edge.records.job import Job, Runtime
 from tflite_edge.records.recipe import Target
 from tflite_edge.targets.emulator import Emulated
 from tflite_edge.targets.emulator.qemu import Qemu
@@ -34,3 +35,21 @@ def test_a_file_is_proven_by_running_it_or_else_by_a_table(tmp_path):
     proof, (hybrid,) = proven(made, Target(runtime="tflite-micro"), LITE)
     assert proof.startswith("does not load on tflite-micro")
     assert hybrid.fatal
+
+
+class Crashing(Local):
+    """An emulated board on which counting fails. It stands for QEMU's death, which cannot be had at will."""
+
+    name, emulated = "emulator:pi4", True
+
+    def estimate(self, job, *, operators=False, deadline_s=0.0):
+        raise TargetError("m.tflite ended the harness: killed by SIGSEGV", do="try the other runtime")
+
+
+def test_a_crash_while_counting_does_not_lose_the_proof():
+    bench, estimate = measure(Crashing(), Job("bench", "m.tflite"), 1.0)
+    assert bench is None
+    assert (estimate.board, estimate.count, estimate.predictions) == ("pi4", None, [])
+    assert (
+        estimate.why == "no instructions counted: m.tflite ended the harness: killed by SIGSEGV; try the other runtime"
+    )

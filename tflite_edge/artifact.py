@@ -237,7 +237,7 @@ class Artifact:
             verdict=worst(variant.verdict for variant in self._models if not variant.original),
             complete=complete,
             seconds=self._seconds,
-            realised=realised(self._models, self._source.steps),
+            realised=realised(self._models, self._source.steps, self._recipe.target.on),
         )
 
 

@@ -71,9 +71,10 @@ def measure(machine: Machine, job: Job, deadline_s: float) -> tuple[BenchResult 
         return machine.bench(job, deadline_s=deadline_s), None
     try:
         return None, machine.estimate(job, deadline_s=deadline_s)
-    except MissingError as error:
+    except (MissingError, TargetError) as error:
         board = machine.name.partition(":")[2]
-        return None, Estimate(board, None, [], why=f"no instructions counted: {error.what}; {error.do}")
+        why = "; ".join(filter(None, (error.what, error.do)))
+        return None, Estimate(board, None, [], why=f"no instructions counted: {why}")
 
 
 def settled(target: Target, machine: Machine) -> Target:

@@ -158,6 +158,7 @@ def test_evaluate_repeats_what_convert_found_and_finds_the_normalisation_without
     result = edge.json("evaluate", out / NAMES["int8"], "--data", image_folder)
     assert result["score"]["top1"] == top1[NAMES["int8"]]
     assert "manifest" in result["why"]
+    assert result["on"] == "local"
     shutil.copy(out / NAMES["float32"], tmp_path / "alone.tflite")
     alone = edge.json("evaluate", tmp_path / "alone.tflite", "--data", image_folder)
     assert alone["why"].startswith("-1..1: ")

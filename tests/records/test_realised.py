@@ -87,3 +87,10 @@ def test_unsteady_times_are_called_so():
     shaky = replace(MADE, bench=replace(BENCH, stable=False, median_s=5e-4))
     assert "not steady" in realised([FLOAT, PLAIN, shaky], [step("prune")])[-1]
     assert "not steady" not in realised([FLOAT, PLAIN, MADE], [step("prune")])[-1]
+
+
+def test_times_of_another_machine_are_not_called_this_machine_s():
+    line = realised([FLOAT, PLAIN, MADE], [step("prune")], "ssh://pi@board")[-1]
+    assert "measured on ssh://pi@board" in line
+    assert "this machine" not in line
+    assert "measured on this machine" in realised([FLOAT, PLAIN, MADE], [step("prune")])[-1]

@@ -44,16 +44,17 @@ def test_terms_are_millions_of_instructions_and_megabytes():
 
 def test_a_prediction_is_the_sum_of_its_terms():
     fit = load_fit()
-    work = Workload({"fma": 3_000_000, "load": 1_000_000}, 500_000, 250_000, 7)
+    work = Workload({"fma": 3_000_000, "load": 8_000_000}, 500_000, 250_000, 7)
     told = fit.predict(work, "float")
     c = fit.coefficients["float"]
     assert told.predicted_s == pytest.approx(
-        3 * c["vector"] + c["memory"] + c["weights"] / 2 + c["tensors"] / 4 + 7 * c["operators"]
+        3 * c["vector"] + 8 * c["memory"] + c["weights"] / 2 + c["tensors"] / 4 + 7 * c["operators"]
     )
     band = fit.errors_of("float").band
     assert told.low_s == pytest.approx(told.predicted_s / (1 + band))
     assert told.high_s == pytest.approx(told.predicted_s / (1 - band))
-    assert told.counted == 4_000_000
+    assert told.counted == 11_000_000
+    assert not told.extrapolated
 
 
 @pytest.mark.parametrize("kind", ["float", "int8"])
@@ -151,3 +152,38 @@ def test_a_row_does_not_help_to_predict_itself(script):
 @pytest.mark.parametrize(("filters", "rounded"), [(35.2, 32), (44, 48), (12.3, 16), (3, 8)])
 def test_widths_are_multiples_of_eight(script, filters, rounded):
     assert script._round(filters) == rounded
+
+
+def test_below_the_smallest_fitted_model_the_band_is_wide_and_named():
+    """A tenth of the smallest int8 model's instructions; its own published figure bounds what a smaller one takes."""
+    fit = load_fit()
+    least = min(model.published_s for model in fit.models if model.kind == "int8")
+    told = fit.predict(sized(0.1 * least), "int8")
+    assert told.extrapolated
+    assert told.predicted_s == pytest.approx(0.1 * least, rel=1e-4)
+    assert told.low_s == 0
+    assert least < told.high_s == pytest.approx(least / (1 - fit.errors_of("int8").band))
+    assert f"extrapolated: below the smallest fitted model ({1e3 * least:.2f} ms)" in told.why
+
+
+def test_above_the_largest_fitted_model_is_refused():
+    fit = load_fit()
+    most = max(model.published_s for model in fit.models if model.kind == "int8")
+    told = fit.predict(sized(2 * most), "int8")
+    assert (told.predicted_s, told.low_s, told.high_s, told.extrapolated) == (None, None, None, False)
+    assert f"above the largest fitted model ({1e3 * most:.0f} ms)" in told.why
+    assert fit.predict(sized(most), "int8").predicted_s == pytest.approx(most, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["float", "int8"])
+def test_no_fitted_model_is_extrapolated(kind):
+    fit = load_fit()
+    for model in (model for model in fit.models if model.kind == kind):
+        told = fit.predict(sized(model.one_out_s, kind), kind)
+        assert told.predicted_s == pytest.approx(model.one_out_s, rel=1e-3)
+        assert not told.extrapolated
+
+
+def sized(seconds, kind="int8"):
+    """A workload that the fit gives so many seconds, by the dearest of its terms alone."""
+    return Workload({}, 0, round(1e6 * seconds / load_fit().coefficients[kind]["tensors"]), 0)

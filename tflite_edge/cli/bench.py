@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from tflite_edge.cli import show_timing
 from tflite_edge.cli.duration import Counts, Duration
 from tflite_edge.cli.options import deadline_option, on_option, runtime_option
+from tflite_edge.cli.show import elsewhere
 from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.errors import EXIT_GATE, EXIT_OK, UsageError
 from tflite_edge.records.event import Event
@@ -67,6 +69,8 @@ def command(model: str, on: str, sink: Sink, deadline: float, **options: Any) ->
     many = len(threads) * len(batches) > 1
     energy = options["energy"] or options["power_command"] is not None
     run = _choose(options, energy, many)
+    if on.startswith("emulator:"):
+        _refuse_times(on)
     job = Job(
         "bench",
         model,
@@ -84,6 +88,22 @@ def command(model: str, on: str, sink: Sink, deadline: float, **options: Any) ->
     if many:
         return _matrix(machine, job, threads, batches, sink, deadline)
     return run(machine, job, sink, deadline)
+
+
+# Options that say how time is measured; an emulated board is asked for none.
+TIMES = ("batch", "runs", "warmups", "energy", "power_command")
+
+
+def _refuse_times(on: str) -> None:
+    """Raise UsageError where an emulated board is asked for what only a real one has."""
+    context = click.get_current_context()
+    asked = [name for name in TIMES if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if asked:
+        options = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
+        raise UsageError(
+            f"{options} cannot be had of {on}: nothing is timed there, instructions of one inference are counted",
+            do=f"leave {options} away, or ask the board itself: --on ssh://USER@HOST",
+        )
 
 
 Run = Callable[["Machine", "Job", Sink, float], int]
@@ -114,7 +134,13 @@ def _bench(machine: Machine, job: Job, sink: Sink, deadline_s: float) -> int:
         return _estimate(machine, job, sink, deadline_s, operators=False)
     with sink.listening():
         result = machine.bench(job, deadline_s=deadline_s)
-    sink.result("bench", OK, {"model": job.model, **to_plain(result)}, *show_timing.bench(result, job.model))
+    sink.result(
+        "bench",
+        OK,
+        {"model": job.model, "on": machine.name, **to_plain(result)},
+        *show_timing.bench(result, job.model),
+        *elsewhere(machine.name),
+    )
     return EXIT_OK
 
 
@@ -124,7 +150,12 @@ def _estimate(machine: Machine, job: Job, sink: Sink, deadline_s: float, *, oper
 
     with sink.listening():
         result = machine.estimate(job, operators=operators, deadline_s=deadline_s)
-    sink.result("bench", OK, {"model": job.model, **to_plain(result)}, *show_estimate.estimate(result, job.model))
+    sink.result(
+        "bench",
+        OK,
+        {"model": job.model, "on": machine.name, **to_plain(result)},
+        *show_estimate.estimate(result, job.model),
+    )
     return EXIT_OK
 
 
@@ -138,7 +169,13 @@ def _matrix(machine: Machine, job: Job, threads: list[int], batches: list[int], 
             listener(Event("measure", done=done, total=total))
 
         result = matrix(machine, job, threads, batches, deadline_s=deadline_s, on_progress=told)
-    sink.result("bench", OK, {"model": job.model, "matrix": to_plain(result)}, *show_timing.matrix(result, job.model))
+    sink.result(
+        "bench",
+        OK,
+        {"model": job.model, "on": machine.name, "matrix": to_plain(result)},
+        *show_timing.matrix(result, job.model),
+        *elsewhere(machine.name),
+    )
     return EXIT_OK
 
 
@@ -149,7 +186,13 @@ def _operators(machine: Machine, job: Job, sink: Sink, deadline_s: float) -> int
         return _estimate(machine, job, sink, deadline_s, operators=True)
     with sink.listening():
         result = machine.profile(job, deadline_s=deadline_s)
-    sink.result("bench", OK, {"model": job.model, "profile": to_plain(result)}, *show_timing.profile(result, job.model))
+    sink.result(
+        "bench",
+        OK,
+        {"model": job.model, "on": machine.name, "profile": to_plain(result)},
+        *show_timing.profile(result, job.model),
+        *elsewhere(machine.name),
+    )
     return EXIT_OK
 
 
@@ -161,8 +204,15 @@ def _realtime(machine: Machine, job: Job, sink: Sink, deadline_s: float) -> int:
         result = machine.realtime(job, deadline_s=deadline_s + job.duration_s)
     findings = missed(result)
     verdict = verdict_of(findings)
-    document = {"model": job.model, "realtime": to_plain(result), "findings": [to_plain(one) for one in findings]}
-    sink.result("bench", verdict, document, *show_timing.realtime(result, job.model, findings))
+    document = {
+        "model": job.model,
+        "on": machine.name,
+        "realtime": to_plain(result),
+        "findings": [to_plain(one) for one in findings],
+    }
+    sink.result(
+        "bench", verdict, document, *show_timing.realtime(result, job.model, findings), *elsewhere(machine.name)
+    )
     return EXIT_OK if verdict == OK else EXIT_GATE
 
 

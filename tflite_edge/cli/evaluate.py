@@ -57,4 +57,4 @@ def command(
     target = Target(on, runtime, threads, deadline, samples or 0)
     with sink.listening() as listen:
         result = evaluate(model, data, task=task, normalize=normalize, target=target, listen=listen)
-    sink.result("evaluate", OK, {"model": model, **to_plain(result)}, *show.evaluation(result, model))
+    sink.result("evaluate", OK, {"model": model, "on": on, **to_plain(result)}, *show.evaluation(result, model, on))

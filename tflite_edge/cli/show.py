@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from tflite_edge.cli import show_model
 from tflite_edge.cli.sink import Table
-from tflite_edge.records.job import BenchResult, LearnResult, ScoreResult
+from tflite_edge.records.job import BenchResult, LearnResult, Runtime, ScoreResult
 from tflite_edge.records.manifest import Manifest, StepRecord, Variant
+from tflite_edge.records.realised import LOCAL
 from tflite_edge.records.verdict import Finding
 
 if TYPE_CHECKING:
@@ -65,16 +66,25 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     ran = next((model.bench for model in manifest.models if model.bench), None)
     if ran:
         threads = f"{ran.threads} thread{'s' if ran.threads > 1 else ''}"
-        yield f"ran on {ran.runtime.name} {ran.runtime.version}, {threads}, this machine ({manifest.host['cpu']})"
+        yield f"ran on {ran.runtime.name} {ran.runtime.version}, {threads}, {_where(manifest, ran.runtime)}"
     scored = next((model.score for model in manifest.models if model.score and not model.bench), None)
     if scored:
+        emulator = manifest.recipe.target.on.startswith("emulator:")
         yield (
-            f"ran on {scored.runtime.name} {scored.runtime.version}, {scored.runtime.machine}, on {scored.images} "
-            f"samples: {manifest.recipe.target.on}; no times, because an emulated clock says nothing"
+            f"ran on {scored.runtime.name} {scored.runtime.version}, on {scored.images} samples: "
+            f"{_where(manifest, scored.runtime)}"
+            + ("; no times, because an emulated clock says nothing" if emulator else "")
         )
     if emulated:
         yield from show_estimate.counted_on(emulated)
+        yield from show_estimate.extrapolated(manifest.models)
     yield f"in {out}: {manifest.name}-SCHEME.tflite, manifest.json, labels.txt, samples.npz"
+
+
+def _where(manifest: Manifest, runtime: Runtime) -> str:
+    """The target that ran the files; the host's CPU is that of no other."""
+    on = manifest.recipe.target.on
+    return f"this machine ({manifest.host['cpu']})" if on == LOCAL else f"{runtime.machine}, {on}"
 
 
 def _timed(bench: BenchResult | None, floats: Sequence[float]) -> list[str]:
@@ -265,9 +275,10 @@ def run_row(result: BenchResult, model: str) -> Iterable[Table | str]:
     yield from filter(None, (result.peak_rss_why, result.resident_why))
 
 
-def evaluation(result: Evaluation, model: str) -> Iterable[Table | str]:
+def evaluation(result: Evaluation, model: str, on: str = LOCAL) -> Iterable[Table | str]:
     score = result.score
     yield f"{model} on {score.images} test samples, {score.runtime.name} {score.runtime.version} ({score.runtime.why})"
+    yield from elsewhere(on)
     yield f"normalize: {result.why}"
     yield from (f"note: {note}" for note in result.notes)
     if score.task == "classification":
@@ -281,6 +292,12 @@ def evaluation(result: Evaluation, model: str) -> Iterable[Table | str]:
         yield f"AUC of the reconstruction error {auc}, {score.images_per_s:,.0f} samples/s"
     elif score.mae is not None:
         yield f"mean absolute error {score.mae:.6g}, {score.images_per_s:,.0f} samples/s"
+
+
+def elsewhere(on: str) -> Iterable[str]:
+    """The target, where it is not this machine."""
+    if on != LOCAL:
+        yield f"ran on {on}"
 
 
 def _confused(score: ScoreResult, labels: tuple[str, ...]) -> Iterable[str]:

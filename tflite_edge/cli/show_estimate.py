@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tflite_edge.cli.show import milliseconds
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.estimate import Estimate
+from tflite_edge.records.manifest import Variant
 
 
 def estimate(result: Estimate, model: str) -> Iterable[Table | str]:
@@ -53,6 +54,15 @@ def estimated(estimate: Estimate | None) -> list[str]:
     count, predicted = (estimate.count, estimate.predicted) if estimate else (None, None)
     seconds = predicted.predicted_s if predicted else None
     return [_millions(count.total) if count else "-", milliseconds(seconds) if seconds is not None else "-"]
+
+
+def extrapolated(models: Sequence[Variant]) -> Iterable[str]:
+    """Which of the predictions are below what was fitted, and how far they may be off."""
+    for model in models:
+        one = model.estimate.predicted if model.estimate else None
+        if one and one.extrapolated and one.low_s is not None and one.high_s is not None:
+            band = f"{milliseconds(one.low_s)} to {milliseconds(one.high_s)} ms"
+            yield f"{model.scheme}: {band} predicted, {one.why}"
 
 
 def counted_on(estimate: Estimate) -> Iterable[str]:

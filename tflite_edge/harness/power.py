@@ -93,6 +93,11 @@ class Rapl(Meter):
         return time.perf_counter(), counters
 
 
+# The command in a group of its own, beside a watcher that ends the group when the harness is gone, however it ended:
+# killed, it has no time to. The watcher sees it by the end of the pipe that is the shell's stdin.
+WATCHED = 'exec 3<&0 </dev/null; (read -r gone <&3; kill -KILL 0) >/dev/null & exec 3<&-; exec sh -c "$1"'
+
+
 class Command(Meter):
     """The user's own command: it prints a line for each reading and goes on, or prints one and ends."""
 
@@ -109,10 +114,9 @@ class Command(Meter):
         fresh = False  # started in this call, and no line so far
         while True:
             if self.child is None:
-                self.child = subprocess.Popen(  # noqa: S602 - the user's own words, a pipe among them as a rule
-                    self.command,
-                    shell=True,
-                    stdin=subprocess.DEVNULL,
+                self.child = subprocess.Popen(  # the user's own words, a pipe among them as a rule
+                    ["/bin/sh", "-c", WATCHED, "sh", self.command],
+                    stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
                     errors="replace",
@@ -131,6 +135,7 @@ class Command(Meter):
         child, self.child = self.child, None
         child.stdout.close()
         status = child.wait()
+        child.stdin.close()  # and the watcher goes
         if status:
             raise OSError(f"{self.command!r} ended with status {status}")
         if silent:
@@ -147,6 +152,7 @@ class Command(Meter):
         self.stop()
         if self.child is not None:
             self.child.wait()
+            self.child.stdin.close()
             self.child.stdout.close()
 
 

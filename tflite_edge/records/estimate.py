@@ -13,7 +13,8 @@ class Prediction:
     """The latency of one configuration, computed from counts by coefficients that were fitted to published figures.
 
     predicted_s, low_s, high_s: None where it is outside of the fit, and `why` says in what. low_s to high_s: as far
-    off as the fit was from nine in ten of its models, each left out in turn. source: of the published figures.
+    off as the fit was from nine in ten of its models, each left out in turn. extrapolated: the model is smaller than
+    all of them, and the band is 0 to the most that the smallest of them may take. source: of the published figures.
     counted: how many instructions it rests on.
     """
 
@@ -27,6 +28,7 @@ class Prediction:
     source: str
     why: str
     counted: Optional[int] = None
+    extrapolated: bool = False
 
 
 @dataclass(frozen=True)

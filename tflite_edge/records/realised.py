@@ -9,9 +9,14 @@ from tflite_edge.records.manifest import StepRecord, Variant
 # Two timings of one file differ by so much from run to run on a machine that does other things, too.
 SAME_SPEED = 0.08
 
+LOCAL = "local"  # the target that is this machine
 
-def realised(models: Sequence[Variant], steps: Sequence[StepRecord]) -> List[str]:
-    """Of the int8 file, or else the last one, against the originals beside it. Empty without steps or without files."""
+
+def realised(models: Sequence[Variant], steps: Sequence[StepRecord], on: str = LOCAL) -> List[str]:
+    """Of the int8 file, or else the last one, against the originals beside it. Empty without steps or without files.
+
+    on: the target that the times are of.
+    """
     made = [model for model in models if model.file and not model.original]
     if not made or not steps:
         return []
@@ -31,7 +36,7 @@ def realised(models: Sequence[Variant], steps: Sequence[StepRecord]) -> List[str
             f"{chosen.sparse_tensors} kernels are stored without their zeros; ai-edge-litert on ARM also computes "
             "without them where the model has the shape for it, as mobilenet_sparse has (counted in instructions)"
         )
-    return [*lines, *([_speed(chosen, others[-1], steps)] if others else [])]
+    return [*lines, *([_speed(chosen, others[-1], steps, on)] if others else [])]
 
 
 def _sizes(made: Variant, other: Variant, no_plain: bool) -> str:
@@ -47,7 +52,7 @@ def _resident(model: Variant) -> Optional[int]:
     return model.bench.resident_bytes if model.bench else None
 
 
-def _speed(made: Variant, other: Variant, steps: Sequence[StepRecord]) -> str:
+def _speed(made: Variant, other: Variant, steps: Sequence[StepRecord], on: str) -> str:
     """How fast, and who may have done it: channels that are gone, another type; not zeros and shared values."""
     if not (made.bench and other.bench):
         return f"no speed was measured against {other.scheme}"
@@ -61,7 +66,7 @@ def _speed(made: Variant, other: Variant, steps: Sequence[StepRecord]) -> str:
         causes.append(f"dense kernels gain no speed from {' or '.join(idle)}")
     if not (made.bench.stable and other.bench.stable):
         causes.append("the times are not steady: the machine was busy")
-    where = f"{other.scheme} on {made.bench.runtime.name}, measured on this machine"
+    where = f"{other.scheme} on {made.bench.runtime.name}, measured on {'this machine' if on == LOCAL else on}"
     return f"{measured} as {where}" + (f" ({'; '.join(causes)})" if causes else "")
 
 

@@ -235,6 +235,8 @@ def test_no_room_there(server, dense):
 def test_the_installed_command(edge, server, dense):
     document = edge.json("bench", dense, "--on", server.url, "--runs", "3")
     assert document["median_s"] > 0
+    assert document["on"] == server.url
+    assert f"ran on {server.url}" in edge("bench", dense, "--on", server.url, "--runs", "3").stdout
     assert getpass.getuser() in server.url
     (server.folder / "authorized").write_text("")
     assert "ssh-copy-id" in edge("bench", dense, "--on", server.url, code=5).stderr

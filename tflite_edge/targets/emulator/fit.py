@@ -115,17 +115,28 @@ class Fit:
     schema: int = 1
 
     def predict(self, work: Workload, kind: str) -> Prediction:
-        """Of a file of one of the kinds in `coefficients`."""
+        """Of a file of one of the kinds in `coefficients`.
+
+        The errors are known between the smallest and the largest model that was fitted, give or take the band. Above it
+        is refused: nothing bounds it. Below, the smallest model bounds it: the band is 0 to the most of that one.
+        """
         coefficients, off = self.coefficients[kind], self.errors_of(kind).band
         predicted = sum(coefficients[term] * value for term, value in work.terms().items())
         counted = sum(work.classes.values())
         why = f"from {counted / 1e6:.1f} M instructions by {self.measured}"
+        low, high = predicted / (1 + off), predicted / (1 - off)
+        published = [model.published_s for model in self.models if model.kind == kind]
+        least, most = min(published), max(published)
+        if low > most:
+            return self.refused(
+                f"it would be {1e3 * predicted:.0f} ms, above the largest fitted model ({1e3 * most:.0f} ms)"
+            )
+        below = high < least
+        if below:
+            why += f", extrapolated: below the smallest fitted model ({1e3 * least:.2f} ms)"
+            low, high = 0.0, least / (1 - off)
         return replace(
-            self.refused(why),
-            predicted_s=predicted,
-            low_s=predicted / (1 + off),
-            high_s=predicted / (1 - off),
-            counted=counted,
+            self.refused(why), predicted_s=predicted, low_s=low, high_s=high, counted=counted, extrapolated=below
         )
 
     def refused(self, why: str) -> Prediction:

@@ -1,0 +1,57 @@
+"""Which machine the tables of a conversion say that they are of, on records made by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.records.test_realised import BENCH, FLOAT, RUNTIME
+from tflite_edge.cli import show
+from tflite_edge.evaluation import Evaluation
+from tflite_edge.records.estimate import Estimate, Prediction
+from tflite_edge.records.job import ScoreResult
+from tflite_edge.records.manifest import Manifest, Provenance
+from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.records.recipe import ModelSource, Recipe, Target
+
+THERE = replace(RUNTIME, machine="aarch64")
+SCORE = ScoreResult(THERE, "classification", 12, 1.0, 12.0, 1)
+
+
+def shown(on, **changes):
+    variant = replace(FLOAT, original=False, score=SCORE, **changes)
+    manifest = Manifest(
+        name="m", tool={}, versions={}, host={"cpu": "the host's CPU"}, argv=[], created="", complete=True,
+        recipe=Recipe(ModelSource("mobilenet"), target=Target(on)),
+        preprocess=Preprocess(), samples_sha256="", models=[variant], verdict="ok",
+        seconds={}, source=Provenance("m", "", 1, "digits", "", "", {}, "classification", None, []),
+    )  # fmt: skip
+    return "\n".join(line for line in show.conversion(manifest, "out") if isinstance(line, str))
+
+
+def test_times_of_a_board_do_not_name_the_host_s_cpu():
+    there = shown("ssh://pi@board", bench=replace(BENCH, runtime=THERE))
+    assert "1 thread, aarch64, ssh://pi@board" in there
+    assert "host's CPU" not in there
+    assert "this machine (the host's CPU)" in shown("local", bench=BENCH)
+
+
+def test_scores_of_a_board_name_it():
+    found = Evaluation(SCORE, Preprocess(), "", (), ())
+    there, here = ("\n".join(map(str, show.evaluation(found, "m", on))) for on in ("ssh://pi@board", "local"))
+    assert "ran on ssh://pi@board" in there
+    assert "ran on" not in here
+
+
+@pytest.mark.parametrize("on", ["local", "ssh://pi@board"])
+def test_only_an_emulated_clock_is_called_one(on):
+    assert "emulated clock" not in shown(on, bench=None)
+    assert "emulator:pi4; no times, because an emulated clock" in shown("emulator:pi4", bench=None)
+
+
+def test_a_prediction_below_the_fit_says_so():
+    one = Prediction("pi4", "r", "builtin", 4, 1e-3, 0.0, 2e-3, "figures", "extrapolated: below", extrapolated=True)
+    assert "0.0000 to 2.000 ms predicted, extrapolated: below" in shown(
+        "emulator:pi4", bench=None, estimate=Estimate("pi4", None, [one])
+    )
+    known = replace(one, extrapolated=False)
+    assert "extrapolated" not in shown("emulator:pi4", bench=None, estimate=Estimate("pi4", None, [known]))

@@ -1,0 +1,20 @@
+"""What the Makefile would run, as make itself says."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_package_does_not_give_its_own_options_to_convert():
+    words = ["package", "MODEL=no-such-model", "TARGET=emulator:pi4", "ARGS=--sign key"]
+    done = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    convert, package = (line for line in done.stdout.splitlines() if "/tflite-edge " in line)
+    assert "/tflite-edge convert models/no-such-model.toml" in convert
+    assert "--sign" not in convert
+    assert "--on" not in convert
+    assert package.endswith("-o dist --sign key")
