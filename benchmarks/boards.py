@@ -67,7 +67,7 @@ def zoo(models: Sequence[Model]) -> tuple[Table, dict[str, dict[str, CountResult
             counts.setdefault(model.title, {})[mode] = told.count
             one = told.predicted
             predicted = ["-", "-", "-"]
-            if one and one.predicted_s and one.low_s and one.high_s and one.counted:
+            if one and one.predicted_s and one.low_s is not None and one.high_s and one.counted:
                 band = f"{1e3 * one.low_s:.2f}-{1e3 * one.high_s:.2f}"
                 predicted = [_millions(one.counted), f"{1e3 * one.predicted_s:.2f}", band]
             rows.append([model.title, mode, _millions(told.count.total), _millions(newer.count.total), *predicted])
