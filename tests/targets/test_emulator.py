@@ -195,6 +195,23 @@ def test_damage_is_seen_and_told(board_of_links, models, pack):
     assert caught.value.do == "tflite-edge emulator install pi4"
 
 
+def test_a_damaged_qemu_is_mended(edge, board_of_links):
+    """Its loader is gone, then its program is cut short: each is seen, and installing again makes it whole."""
+    root = board_of_links / "qemu" / "root"
+    for victim in ("lib/*-linux-gnu/ld-linux*.so.*", "usr/bin/qemu-aarch64"):
+        if not root.is_dir():
+            assert install(PI4, fetch_qemu=True).state == "installed"
+        path = next(root.glob(victim)).resolve()
+        content = path.read_bytes()
+        path.unlink()
+        if "bin" in victim:
+            path.write_bytes(content[:-1])
+        assert "qemu" in status(PI4).why or "ld-" in status(PI4).why
+        assert edge.json("emulator", "status", code=1)["verdict"] == "degraded"
+        assert edge.json("emulator", "install", "pi4")["verdict"] == "ok"
+        assert (status(PI4).state, path.read_bytes()) == ("installed", content)
+
+
 def test_remove_leaves_what_others_need(board_of_links):
     shutil.copytree(board_of_links / "pi4", board_of_links / "pi5", symlinks=True)
     assert remove([PI4]) == ["pi4"]
