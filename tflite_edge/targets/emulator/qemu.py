@@ -43,7 +43,7 @@ def native_architecture() -> str:
 
 
 def _loader(root: Path) -> tuple[str, ...]:
-    """Debian's own dynamic loader and libraries: this machine's C library may be older or newer. () where it is gone."""
+    """Debian's own dynamic loader and libraries: this machine's C library may be older or newer. () without one."""
     for loader in (root / "lib").glob("*-linux-gnu*/ld-linux*.so.*"):
         libraries = loader.parent
         return str(loader), "--library-path", f"{libraries}:{root}/usr/lib/{libraries.name}"

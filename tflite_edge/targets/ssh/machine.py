@@ -231,7 +231,7 @@ def _there(job: Job, names: dict[str, str]) -> Job:
 
     A lesson has no checkpoint: the folder of its run goes with the run.
     """
-    paths = {field: f"@BLOBS/{name}" for field, name in names.items()}
+    paths: dict[str, Any] = {field: f"@BLOBS/{name}" for field, name in names.items()}
     lesson = job.lesson
     if lesson:
         there = {field: path for field, path in paths.items() if field in LESSON_FILES}
