@@ -19,7 +19,7 @@ from tflite_edge.inputs import find_inputs, write_inputs
 from tflite_edge.records import parity
 from tflite_edge.records.errors import DataError, EdgeError, MissingError, TargetError, UsageError
 from tflite_edge.records.event import Event, Listener, silent
-from tflite_edge.records.job import Job, cores
+from tflite_edge.records.job import ALL_CORES, Job
 from tflite_edge.records.parity import Comparison, Difference, Rule, Run
 from tflite_edge.records.verdict import Finding, verdict_of
 from tflite_edge.targets import open_machine
@@ -67,7 +67,7 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
         work = Path(folder)
         job = Job(
-            "score", str(path), workers=cores(), pack=str(write_inputs(work, inputs)), preprocess=inputs.preprocess
+            "score", str(path), workers=ALL_CORES, pack=str(write_inputs(work, inputs)), preprocess=inputs.preprocess
         )
         runs, answers = _run_all(machines, on, facts, job, deadline_s=deadline_s, listen=listen)
     comparisons = [

@@ -14,7 +14,7 @@ from tflite_edge.flatbuffer.rules.runtimes import RuntimeTable, find
 from tflite_edge.records.conversion import STATIC, Conversion
 from tflite_edge.records.errors import MissingError, ModelError, TargetError
 from tflite_edge.records.estimate import Estimate
-from tflite_edge.records.job import BenchResult, Job, Runtime, cores
+from tflite_edge.records.job import ALL_CORES, BenchResult, Job, Runtime
 from tflite_edge.records.learning import Lesson
 from tflite_edge.records.manifest import Variant
 from tflite_edge.records.preprocess import Preprocess
@@ -34,7 +34,7 @@ def prove(
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
     target = recipe.target
     job = Job("score", str(made), target.harness_runtime, target.threads, pack=str(packs.test), preprocess=fed)
-    score = machine.score_of(facts, replace(job, workers=cores()), deadline_s=target.deadline_s)
+    score = machine.score_of(facts, replace(job, workers=ALL_CORES), deadline_s=target.deadline_s)
     bench, estimate = measure(machine, replace(job, verb="bench", pack=str(packs.one)), target.deadline_s)
     proof, broken = proven(made, target, score.runtime)
     findings = [*broken, *flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tflite_edge.artifact import MANIFEST, ORIGINAL
 from tflite_edge.records.errors import EdgeError
 from tflite_edge.records.event import Event, Listener, silent
-from tflite_edge.records.job import Job, cores
+from tflite_edge.records.job import ALL_CORES, Job
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import Preprocess
@@ -122,13 +122,13 @@ def samples_of(
 
 
 def score_job(path: Path, pack: Path, preprocess: Preprocess, target: Target) -> Job:
-    """Every core of this machine answers samples of `pack`."""
+    """Every core of the target answers samples of `pack`."""
     return Job(
         "score",
         str(path),
         target.harness_runtime,
         target.threads,
-        workers=cores(),
+        workers=ALL_CORES,
         pack=str(pack),
         preprocess=preprocess,
     )

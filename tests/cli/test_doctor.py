@@ -26,6 +26,10 @@ def test_a_board_without_a_runtime_and_one_with_it(edge, server):  # noqa: F811 
     lacking = edge.json("doctor", "--on", server.url, code=1)
     bad = {point["what"]: point for point in lacking["points"] if point["ok"] is False}
     assert bad["runtime"]["do"] == f"tflite-edge doctor --on {server.url} --install"
+    named = f"{server.url}?python=python3"
+    assert "would not be it" in edge("doctor", "--on", named, "--install", code=2).stderr
+    lacking = edge.json("doctor", "--on", named, code=1)
+    assert bad["runtime"] in lacking["points"]  # the cure is one that is not refused
 
 
 def test_what_it_does_not_look_at(edge):

@@ -195,6 +195,18 @@ def test_damage_is_seen_and_told(board_of_links, models, pack):
     assert caught.value.do == "tflite-edge emulator install pi4"
 
 
+def test_a_damaged_qemu_is_mended(edge, board_of_links):
+    """A downloaded one whose loader and program are gone: it is seen, and installing again makes it whole."""
+    root = build(board_of_links, "qemu", (), (), []) / "root"
+    (root / "usr" / "bin").mkdir(parents=True)
+    (root / "usr" / "bin" / "qemu-aarch64").write_text("cut short")
+    (root.parent / "record.json").unlink()
+    assert status(PI4).state == "damaged"
+    assert edge.json("emulator", "install", "pi4")["verdict"] == "ok"
+    assert damage(root.parent) == ""
+    assert status(PI4).state == "installed"
+
+
 def test_remove_leaves_what_others_need(board_of_links):
     shutil.copytree(board_of_links / "pi4", board_of_links / "pi5", symlinks=True)
     assert remove([PI4]) == ["pi4"]

@@ -30,7 +30,7 @@ def command() -> None:
 @click.option("--mirror", default="", metavar="URL", help="A Debian mirror, instead of this machine's own sources.")
 @click.option("--fetch-qemu", is_flag=True, help="Download QEMU also where this machine's own would do.")
 @format_option
-def install(boards: tuple[str, ...], mirror: str, fetch_qemu: bool, sink: Sink) -> None:
+def install(boards: tuple[str, ...], mirror: str, fetch_qemu: bool, sink: Sink) -> int:
     """Put boards together in the user's cache, from Debian's packages and PyPI's wheels.
 
     Boards: pi3, pi-zero2w, pi4, pi5, and pi3-32 and pi4-32 with a 32-bit OS. Needs apt, dpkg and pip.
@@ -39,14 +39,13 @@ def install(boards: tuple[str, ...], mirror: str, fetch_qemu: bool, sink: Sink) 
     tflite-edge emulator install pi4
     tflite-edge emulator install pi4 pi3-32 --mirror http://ftp.de.debian.org/debian
     """
-    from tflite_edge.records.plain import to_plain
     from tflite_edge.targets.emulator import install
 
     wanted = [board_named(name) for name in boards]
     with sink.listening() as listen:
         made = [install(board, mirror, listen, fetch_qemu=fetch_qemu) for board in wanted]
     usage = f"try: tflite-edge evaluate MODEL --on emulator:{made[0].board}"
-    sink.result("emulator install", OK, {"boards": [to_plain(one) for one in made]}, _table(made), usage)
+    return _tell("emulator install", made, sink, usage)
 
 
 @command.command()
@@ -58,15 +57,10 @@ def status(sink: Sink) -> int:
     tflite-edge emulator status
     tflite-edge emulator status --format json
     """
-    from tflite_edge.records.plain import to_plain
     from tflite_edge.targets.emulator import status
 
     found = [status(board) for board in BOARDS.values()]
-    damaged = [one for one in found if one.state == "damaged"]
-    faults = (f"{one.board}: {one.why}; tflite-edge emulator install {one.board}" for one in damaged)
-    document = {"boards": [to_plain(one) for one in found]}
-    sink.result("emulator status", DEGRADED if damaged else OK, document, _table(found), *faults)
-    return 1 if damaged else 0
+    return _tell("emulator status", found, sink)
 
 
 @command.command()
@@ -88,6 +82,17 @@ def remove(boards: tuple[str, ...], everything: bool, sink: Sink) -> None:
     with sink.listening() as listen:
         gone = remove(wanted, listen)
     sink.result("emulator remove", OK, {"removed": gone}, f"removed: {', '.join(gone) or 'nothing was installed'}")
+
+
+def _tell(name: str, found: list[Status], sink: Sink, *usage: str) -> int:
+    """The exit status: 1 where a board is damaged. usage: what is told where none is."""
+    from tflite_edge.records.plain import to_plain
+
+    damaged = [one for one in found if one.state == "damaged"]
+    faults = [f"{one.board}: {one.why}; tflite-edge emulator install {one.board}" for one in damaged]
+    document = {"boards": [to_plain(one) for one in found]}
+    sink.result(name, DEGRADED if damaged else OK, document, _table(found), *(faults or usage))
+    return 1 if damaged else 0
 
 
 def _table(found: list[Status]) -> Table:

@@ -13,7 +13,7 @@ from tflite_edge.harness.pack import check_images, load_pack
 from tflite_edge.harness.preprocess import Array, dequantize, encoder, normalize
 from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals
 from tflite_edge.records.errors import DataError, MissingError, ModelError
-from tflite_edge.records.job import Job, ScoreResult
+from tflite_edge.records.job import Job, ScoreResult, cores
 from tflite_edge.records.preprocess import Preprocess
 
 
@@ -22,7 +22,7 @@ def score(job: Job) -> ScoreResult:
     assert job.pack is not None  # Job refuses a score without one
     pack = load_pack(job.pack)
     chosen = choose(job.runtime)
-    workers = min(job.workers, len(pack.x))
+    workers = min(job.workers or cores(), len(pack.x))
     # Several workers already keep every core busy: more threads in each would only take turns.
     threads = job.threads if workers == 1 else 1
     interpreters = [open_interpreter(job.model, chosen, threads, job.kernels) for _ in range(workers)]

@@ -41,6 +41,9 @@ def cores() -> int:
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
+ALL_CORES = 0  # as `workers` of a job: as many as there are cores where it runs
+
+
 MOST_PERIODS = 200_000  # every frame's times are kept: more would be a document of many megabytes
 
 
@@ -69,7 +72,7 @@ class Job:
     `counts`).
     runtime: "auto" or one of RUNTIMES. kernels: one of KERNELS. threads: of the interpreter, or of a score's only
     worker.
-    workers: interpreters that share a score's images; of several, each has one thread.
+    workers: interpreters that share a score's images, or ALL_CORES; of several, each has one thread.
     batch: images in one inference of a bench; the inputs are resized. energy: measure that as well, for energy_s, with
         the watts that power_command prints where one is given (on the machine that runs the harness).
     pack: path of a `.npz` with `x`, and optionally `y` and `reference` (see `harness/score.py`).
@@ -116,8 +119,8 @@ class Job:
             raise RecipeError(f"runtime must be auto or one of {', '.join(RUNTIMES)}, not {self.runtime!r}")
         if self.kernels not in KERNELS:
             raise RecipeError(f"kernels must be one of {', '.join(KERNELS)}, not {self.kernels!r}")
-        if min(self.threads, self.workers, self.runs, self.batch) < 1 or min(self.warmups, self.min_seconds) < 0:
-            raise RecipeError("threads, workers, runs and batch are 1 or more; warmups and min_seconds 0 or more")
+        if min(self.threads, self.runs, self.batch) < 1 or min(self.workers, self.warmups, self.min_seconds) < 0:
+            raise RecipeError("threads, runs and batch are 1 or more; workers, warmups and min_seconds 0 or more")
         self._check_verb()
 
     def _check_verb(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tflite_edge.artifact import cache_folder
 from tflite_edge.records.job import RUNTIMES
 from tflite_edge.targets.ssh.probe import Probe, Python
-from tflite_edge.targets.wheels import Place, fitting
+from tflite_edge.targets.wheels import DEBIANS_NUMPY, Place, Wheels, fitting
 
 LEAST_BYTES = 2 * 2**30  # an emulated board, a model's steps and their caches
 LEAST_BOARD_BYTES = 500 * 2**20  # a venv with NumPy and a runtime
@@ -98,14 +98,25 @@ def _python(python: Python, install: str = "") -> list[Point]:
     mend = install or (f"{python.executable} -m pip install {next(iter(wheels.runtimes))}" if wheels.runtimes else "")
     has = ", ".join(f"{name} {python.found[name]}" for name in RUNTIMES if name in python.found)
     points.append(Point("runtime", bool(has), has or "none", "" if has else mend))
-    numpy = python.found.get("numpy", "")
-    clash = "tflite-runtime" in python.found and numpy.partition(".")[0].isdigit() and int(numpy.partition(".")[0]) > 1
-    lite = "tflite-runtime" in python.found or wheels.numpy == "numpy<2"
-    told = f"{numpy or 'none'}{', must be below 2 for tflite-runtime' if lite else ''}"
-    points.append(
-        Point("NumPy", bool(numpy) and not clash, told, 'pip install "numpy<2"' if clash or not numpy else "")
-    )
-    return points
+    return [*points, _numpy(python, wheels)]
+
+
+def _numpy(python: Python, wheels: Wheels) -> Point:
+    """tflite-runtime was built with NumPy 1 and does not import with 2; it is in `trouble` where that is so."""
+    numpy, arm32 = python.found.get("numpy", ""), python.machine == "armv7l"
+    new = numpy != "" and not numpy.startswith("1.")
+    lite = "tflite-runtime" in python.found or (new and "tflite-runtime" in python.trouble)
+    clash = new and (lite or (arm32 and bool(wheels.runtimes)))
+    told = f"{numpy or 'none'}{', must be below 2 for tflite-runtime' if lite or clash else ''}"
+    pip = f"{python.executable} -m pip"
+    if numpy and not clash:
+        return Point("NumPy", True, told)
+    if arm32:
+        mend = f"{pip} uninstall -y numpy && {DEBIANS_NUMPY}" if numpy else DEBIANS_NUMPY
+    else:
+        bound = '"numpy<2"' if lite or "tflite-runtime" in wheels.runtimes else "numpy"
+        mend = f"{pip} install {bound}"
+    return Point("NumPy", False, told, mend)
 
 
 def _tensorflow() -> list[Point]:

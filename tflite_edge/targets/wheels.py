@@ -9,6 +9,9 @@ from tflite_edge.records.errors import MissingError
 VENV = "~/.local/share/tflite-edge/venv"  # ours, on the board: Raspberry Pi OS is externally managed (PEP 668)
 
 
+DEBIANS_NUMPY = "sudo apt install -y python3-numpy python3-venv"  # where PyPI has none: armv7l
+
+
 @dataclass(frozen=True)
 class Place:
     """What decides which wheels fit: the Python that would run them.
@@ -52,8 +55,7 @@ def fitting(place: Place) -> Wheels:
     best, version = next(iter(runtimes.items()))
     why = f"{best} {version} is the best that fits {name}"
     if place.machine == "armv7l":
-        commands = ["sudo apt install -y python3-numpy python3-venv"]
-        commands += [f"{place.executable} -m venv --system-site-packages {VENV}"]
+        commands = [DEBIANS_NUMPY, f"{place.executable} -m venv --system-site-packages {VENV}"]
         return Wheels(
             runtimes, "python3-numpy of the system", why, [*commands, f"{VENV}/bin/pip install {best}=={version}"]
         )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import json
+import os
+import shutil
 import sys
 import threading
 import time
@@ -12,8 +15,11 @@ import numpy as np
 import pytest
 
 from tests.harness import tiny
-from tflite_edge.records.errors import MissingError, ModelError, TargetError, UsageError
-from tflite_edge.records.job import Job
+from tflite_edge.harness.head import read_head
+from tflite_edge.records.errors import DataError, MissingError, ModelError, TargetError, UsageError
+from tflite_edge.records.job import ALL_CORES, Job, cores
+from tflite_edge.records.learning import Lesson
+from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.targets import open_machine
 from tflite_edge.targets.local import Local
 from tflite_edge.targets.ssh.address import parse
@@ -257,3 +263,125 @@ def test_the_whole_path_down_to_an_emulated_pi(server, dense, tmp_path):
     Local().score(Job("score", str(dense), pack=str(pack), outputs=str(tmp_path / "here.npy")))
     assert score.runtime.machine == "aarch64"
     np.testing.assert_allclose(np.load(tmp_path / "there.npy"), np.load(tmp_path / "here.npy"), atol=1e-6)
+
+
+def lesson(folder, out, **more):
+    files = {"features": str(folder / "features.tflite"), "test": str(folder / "test.npz"), **more}
+    return Job(
+        "learn", str(folder / "head.tflite"), pack=str(folder / "new.npz"), preprocess=Preprocess(channels=1),
+        lesson=Lesson(**files, out=str(out), checkpoint=f"{out}.checkpoint"),
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_head_is_learnt_there_and_comes_back(server, teachable, tmp_path, monkeypatch):
+    """No path of this machine is in what the board is told."""
+    here, there = tmp_path / "here.npz", tmp_path / "there.npz"
+    expected = Local().learn(lesson(teachable, here, epochs=2))
+    ours = [str(folder).encode() for folder in (teachable, tmp_path)]
+    sent = []
+    machine = ssh(server)
+    run = machine.connection.run
+    monkeypatch.setattr(
+        machine.connection, "run", lambda *words, **more: (sent.append(more.get("data")), run(*words, **more))[1]
+    )
+    result = machine.learn(lesson(teachable, there, epochs=2))
+    papers = [data for data in sent if isinstance(data, bytes) and data]
+    assert papers
+    assert not [path for path in ours for data in papers if path in data]
+    assert result.after.top1 == expected.after.top1
+    assert read_head(str(there)).facts == read_head(str(here)).facts
+    assert there.stat().st_size == result.head_bytes
+    assert sorted(path.name for path in tmp_path.glob("there*")) == ["there.npz"]
+
+    again = machine.learn(lesson(teachable, there, head=str(there), epochs=0))
+    assert again.before.top1 == result.after.top1
+    before = there.read_bytes()
+    assert again.head_bytes is None
+    assert there.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_a_lesson_there_is_told_in_our_words(server, teachable, tmp_path):
+    bad = tmp_path / "bad.npz"
+    bad.write_bytes(b"no head")
+    with pytest.raises(DataError) as caught:
+        ssh(server).learn(lesson(teachable, tmp_path / "out.npz", head=str(bad), epochs=1))
+    assert str(bad) in caught.value.what
+    assert ".cache" not in str(caught.value)
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_ours(server, dense, tmp_path):
+    pack = tmp_path / "pack.npz"
+    np.savez(pack, x=np.eye(4, dtype=np.float32))
+    with pytest.raises(MissingError, match="cannot write"):
+        ssh(server).score(Job("score", str(dense), pack=str(pack), outputs=str(tmp_path / "none" / "there.npy")))
+
+
+def test_the_board_s_own_cores_answer(server, dense, tmp_path):
+    """The board has one core, whatever this machine has."""
+    pack = tmp_path / "pack.npz"
+    np.savez(pack, x=np.eye(4, dtype=np.float32))
+    job = Job("score", str(dense), workers=ALL_CORES, pack=str(pack))
+    assert Local().score(job).workers == min(cores(), 4)
+    server.python(shutil.which("taskset"), "-c", str(min(os.sched_getaffinity(0))), sys.executable)
+    assert ssh(server).score(job).workers == 1
+
+
+def test_a_blob_that_was_damaged_is_sent_again(server, dense):
+    machine = ssh(server)
+    machine.bench(quick(dense))
+    model = next(path for path in blobs(server) if path.suffix == ".tflite")
+    model.write_bytes(b"\0" * model.stat().st_size)
+    assert machine.bench(quick(dense)).samples_s
+    assert model.read_bytes() == dense.read_bytes()
+
+
+def test_blobs_go_30_days_after_their_last_use(server, dense):
+    machine = ssh(server)
+    machine.bench(quick(dense))
+    model, unused = next(path for path in blobs(server) if path.suffix == ".tflite"), "0" * 64 + ".tflite"
+    model.with_name(unused).write_bytes(b"of last year")
+    node = model.stat().st_ino
+    for path in blobs(server):
+        os.utime(path, (time.time() - 40 * 86400,) * 2)
+    machine.bench(quick(dense))
+    assert unused not in [path.name for path in blobs(server)]
+    assert model.stat().st_ino == node  # it was not sent again
+    assert time.time() - model.stat().st_mtime < 3600
+
+
+def test_nothing_is_installed_beside_a_named_python(server):
+    with pytest.raises(UsageError, match=r"\?python=python3 would not be it"):
+        ssh(server, "?python=python3").install()
+
+
+BARE = '#!/bin/sh\ncase "$1" in -c) printf %s\\\\n \'{answer}\';; *) echo "$@" >>"$HOME/ran"; exit 1;; esac\n'
+
+
+@pytest.mark.parametrize("numpy", [{}, {"numpy": "2.1.0"}])
+def test_a_32_bit_board_without_debian_s_numpy_gets_the_command_of_root(server, numpy):
+    answer = {"machine": "armv7l", "glibc": "2.36", "version": "3.11.2", "found": numpy, "trouble": {}}
+    server.script(server.bin / "python3", BARE.format(answer=json.dumps(answer)))
+    with pytest.raises(MissingError, match="only root can install") as caught:
+        ssh(server).install()
+    assert "there: sudo apt install -y python3-numpy python3-venv" in caught.value.do
+    assert not (server.home / "ran").exists()
+
+
+def test_a_32_bit_board_with_debian_s_numpy_goes_on(server):
+    answer = {"machine": "armv7l", "glibc": "2.36", "version": "3.11.2", "found": {"numpy": "1.24.2"}, "trouble": {}}
+    server.script(server.bin / "python3", BARE.format(answer=json.dumps(answer)))
+    with pytest.raises(MissingError, match="could not be installed"):  # this Python makes no venv
+        ssh(server).install()
+    assert "-m venv --system-site-packages" in (server.home / "ran").read_text()
+
+
+def test_a_numpy_that_is_too_new_for_tflite_runtime_is_told(server, tmp_path):
+    for name, version in (("numpy", "2.1.0"), ("tflite_runtime", "2.14.0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"__version__ = {version!r}\n")
+    server.python("/usr/bin/env", f"PYTHONPATH={tmp_path}", "/usr/bin/python3", "-S")
+    found = ssh(server).probe.best
+    assert found.runtime == ""
+    assert "built with NumPy 1, and 2.1.0 is there" in found.trouble["tflite-runtime"]

@@ -81,7 +81,10 @@ def install(board: Board, mirror: str = "", listen: Listener = silent, *, fetch_
             listen(Event("index", f"Debian's packages for {board.architecture}"))
             _room()
             _build_shared(board.architecture, mirror, listen)
-        machine = None if fetch_qemu and not (home() / QEMU).is_dir() else qemu.find(board, home() / QEMU)
+        fetched = (home() / QEMU).is_dir()
+        lacking = bool(damage(home() / QEMU)) if fetched else fetch_qemu
+        machine = None if lacking else qemu.find(board, home() / QEMU)
+        made = machine is None
         if machine is None:
             _room()
             _build_qemu(mirror, listen)
@@ -92,7 +95,7 @@ def install(board: Board, mirror: str = "", listen: Listener = silent, *, fetch_
                 evidence=f"it was unpacked into {home() / QEMU}",
                 do=f"sudo apt install {qemu.PACKAGE}, then run it again",
             )
-        if faults or _damage_of_links(board):
+        if faults or made or _damage_of_links(board):
             _link(board, machine, listen)
         shutil.rmtree(home() / DOWNLOADS, ignore_errors=True)
     return status(board)

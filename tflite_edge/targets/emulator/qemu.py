@@ -31,7 +31,8 @@ def find(board: Board, folder: Path) -> Qemu | None:
     program = PROGRAMS[board.machine]
     downloaded = folder / "root" / "usr" / "bin" / program
     if downloaded.is_file():
-        return _described((*_loader(folder / "root"), str(downloaded)), own=False)
+        loader = _loader(folder / "root")
+        return _described((*loader, str(downloaded)), own=False) if loader else None
     own = shutil.which(program)
     return _described((own,), own=True) if own else None
 
@@ -42,9 +43,11 @@ def native_architecture() -> str:
 
 
 def _loader(root: Path) -> tuple[str, ...]:
-    """Debian's own dynamic loader and libraries: this machine's C library may be older or newer."""
-    (libraries,) = (path.parent for path in (root / "lib").glob("*-linux-gnu*/ld-linux*.so.*"))
-    return str(next(libraries.glob("ld-linux*.so.*"))), "--library-path", f"{libraries}:{root}/usr/lib/{libraries.name}"
+    """Debian's own dynamic loader and libraries: this machine's C library may be older or newer. () without one."""
+    for loader in (root / "lib").glob("*-linux-gnu*/ld-linux*.so.*"):
+        libraries = loader.parent
+        return str(loader), "--library-path", f"{libraries}:{root}/usr/lib/{libraries.name}"
+    return ()
 
 
 def _described(argv: tuple[str, ...], *, own: bool) -> Qemu | None:

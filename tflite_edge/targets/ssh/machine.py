@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tflite_edge.records.errors import EdgeError, MissingError, ModelError
+from tflite_edge.artifact import write
+from tflite_edge.records.errors import EdgeError, MissingError, ModelError, UsageError
 from tflite_edge.records.job import Job
 from tflite_edge.records.plain import to_plain
 from tflite_edge.targets.child import outcome
@@ -28,13 +29,19 @@ CACHE = ".cache/tflite-edge"  # on the board, below the home directory
 SLOWEST = 100_000  # bytes/s: a copy gets this much time
 FULL = 28  # ENOSPC, as our scripts' exit status
 BROKEN = 74  # what arrived is not what was sent
+BACK = "sent-back.npy"  # in the folder of a run: what is sent back
+LESSON_FILES = ("features", "test", "head")
 
-# $1: the cache; the rest: names. Answers the names that are not there. What killed runs left is removed after a day.
+# $1: the cache; the rest: names, each a sha256 with a suffix. Answers those that are not there whole. What killed runs
+# left is removed after a day, and after 30 days what no run has used.
 ABSENT = r"""
 cd && mkdir -p "$1/blobs" "$1/runs" && cd "$1" || exit 28
 find runs blobs -mindepth 1 -maxdepth 1 \( -path 'runs/*' -o -name '*.part' \) -mmin +1440 -exec rm -rf {} +
 shift
-for name; do [ -f "blobs/$name" ] || echo "$name"; done
+for name; do
+  if [ "$(sha256sum <"blobs/$name" | cut -d' ' -f1)" = "${name%%.*}" ]; then touch "blobs/$name"; else echo "$name"; fi
+done 2>/dev/null
+find blobs -type f -mtime +30 -exec rm -f {} +
 """
 
 # $1: the cache, $2: name, $3: sha256, $4: bytes; the file on stdin. It appears whole or not at all.
@@ -46,10 +53,11 @@ trap 'exit 74' HUP INT TERM
 cat >"$part" || exit 28
 [ "$(wc -c <"$part")" -eq "$4" ] || exit 74
 [ "$(sha256sum <"$part" | cut -d' ' -f1)" = "$3" ] || exit 74
+sync "$part" 2>/dev/null || sync  # a power cut must not leave the name of what is not on the disk
 mv -f "$part" "$2"
 """
 
-# $1: the cache, $2: deadline in whole seconds, $3: Python, $4: harness, $5: "outputs" to send them after the answer.
+# $1: the cache, $2: deadline in whole seconds, $3: Python, $4: harness, $5: the run's file to send after the answer.
 # First line of stdin: the job, with @RUN and @BLOBS for the two folders. The end of stdin means that we are gone.
 RUN = r"""
 umask 077
@@ -68,7 +76,7 @@ guard=$!
 wait "$child"
 status=$?
 kill "$guard" 2>/dev/null
-if [ "$5" = outputs ] && [ "$status" -eq 0 ]; then cat "$run/outputs.npy" || exit 74; fi
+if [ "$status" -eq 0 ] && [ -f "$run/$5" ]; then cat "$run/$5" || exit 74; fi
 exit "$status"
 """
 
@@ -91,38 +99,52 @@ class Ssh(Machine):
 
     def run(self, job: Job, *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
         python = self._ready()
-        files = {"model": job.model, "pack": job.pack, "against": job.against}
-        local = {key: Path(path) for key, path in files.items() if path is not None}
+        local, back = _files(job), job.lesson.out if job.lesson else job.outputs
         with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
             harness = Path(folder) / "harness.pyz"
             harness.write_bytes(harness_bytes())
             names = self._copied({**local, "harness": harness})
-            plain = to_plain(job) | {key: f"@BLOBS/{names[key]}" for key in local}
-            if job.outputs is not None:
-                plain["outputs"] = "@RUN/outputs.npy"
-            sent = json.dumps(plain).encode() + b"\n"
-            wants = "outputs" if job.outputs is not None else ""
-            arguments = [CACHE, str(int(deadline_s) + 5), python.executable, names["harness"], wants]
+            sent = json.dumps(to_plain(_there(job, names))).encode() + b"\n"
+            arguments = [CACHE, str(int(deadline_s) + 5), python.executable, names["harness"], BACK if back else ""]
             done = self._twice(lambda: self.connection.run(RUN, arguments, data=sent, hold=True, deadline_s=deadline_s))
         self._check_space(done)
-        answer, _, outputs = done.answer.partition(b"\n")
+        answer, _, content = done.answer.partition(b"\n")
         try:
             result = outcome(done.status, answer, job.model, done.talk)
         except EdgeError as error:
-            raise self._in_our_words(error, {names[key]: str(path) for key, path in local.items()}) from error
-        if job.outputs is not None:
-            _write(Path(job.outputs), outputs)
+            ours = {BACK: back} if back else {}
+            ours |= {names[key]: str(path) for key, path in local.items()}
+            raise self._in_our_words(error, ours) from error
+        if back and content:  # a head that did not get better is not written
+            write(Path(back), content)
         return result
 
     def install(self) -> list[str]:
-        """Install the runtime that fits into our own virtual environment there; the commands that were run.
+        """Install the runtime that fits into our own virtual environment there; the commands that were run, none where
+        there is one.
 
-        Raises MissingError where none fits, where sudo is needed for it, or where a command fails.
+        Raises MissingError where none fits, where sudo is needed for it, or where a command fails, and UsageError
+        where the address names a Python: ours is another one.
         """
-        wheels = fitting(need_python(self.probe, self.connection).place)
+        if self.address.python:
+            raise UsageError(
+                f"--install makes a virtual environment of its own, and ?python={self.address.python} would not be it",
+                do=f"tflite-edge doctor --on {shlex.quote(self.name)} --install",
+            )
+        if self.has_runtime:
+            return []
+        python = need_python(self.probe, self.connection)
+        wheels = fitting(python.place)
         if not wheels.commands:
             raise MissingError(f"no TFLite runtime can be installed on {self.name}", evidence=wheels.why)
-        ours = [line for line in wheels.commands if not line.startswith("sudo ")]
+        sudo = [line for line in wheels.commands if line.startswith("sudo ")]
+        if sudo and not python.found.get("numpy", "").startswith("1."):
+            raise MissingError(
+                f"{self.name} lacks what only root can install there",
+                evidence=f"NumPy {python.found.get('numpy', 'none')}; {python.place.machine} takes NumPy 1 from Debian",
+                do=f"there: {' && '.join(sudo)}\n      then run it again",
+            )
+        ours = [line for line in wheels.commands if line not in sudo]
         done = self._twice(lambda: self.connection.run("set -e\n" + "\n".join(ours) + "\n", deadline_s=900))
         if done.status != 0:
             raise MissingError(
@@ -149,7 +171,8 @@ class Ssh(Machine):
         names = {key: name if name.replace(".", "").isalnum() else digests[key] for key, name in names.items()}
 
         def copy() -> None:
-            asked = self.connection.run(ABSENT, [CACHE, *names.values()])
+            whole = sum(path.stat().st_size for path in files.values())
+            asked = self.connection.run(ABSENT, [CACHE, *names.values()], deadline_s=60 + whole / SLOWEST)
             self._check_space(asked)
             absent = asked.answer.decode().split()
             for key in (key for key, name in names.items() if name in absent):
@@ -195,17 +218,32 @@ class Ssh(Machine):
         return type(error)(put(error.what), evidence=put(error.evidence), do=put(error.do))
 
 
+def _files(job: Job) -> dict[str, Path]:
+    """What the job reads, by the name of its field in Job or Lesson."""
+    found = {"model": job.model, "pack": job.pack, "against": job.against}
+    if job.lesson:
+        found |= {name: getattr(job.lesson, name) for name in LESSON_FILES}
+    return {name: Path(path) for name, path in found.items() if path is not None}
+
+
+def _there(job: Job, names: dict[str, str]) -> Job:
+    """The job with the board's paths; names: of the board's blobs by field.
+
+    A lesson has no checkpoint: the folder of its run goes with the run.
+    """
+    paths: dict[str, Any] = {field: f"@BLOBS/{name}" for field, name in names.items()}
+    lesson = job.lesson
+    if lesson:
+        there = {field: path for field, path in paths.items() if field in LESSON_FILES}
+        lesson = replace(lesson, **there, out=lesson.out and f"@RUN/{BACK}", checkpoint=None)
+    own = {field: path for field, path in paths.items() if field in ("model", "pack", "against")}
+    return replace(job, **own, outputs=job.outputs and f"@RUN/{BACK}", lesson=lesson)
+
+
 def _last_word(text: str) -> str:
     for mark in " '\"\n":
         text = text.rpartition(mark)[2]
     return text
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-    Path(part).replace(path)
 
 
 @cache

@@ -12,11 +12,15 @@ from tflite_edge.targets.wheels import VENV, Place
 
 # Runs on any Python 3 and starts no process: the emulated one cannot. Two runtimes are never imported into one.
 LOOK = """
-import importlib, json, os, platform, struct, sys
+import importlib, importlib.util, json, os, platform, struct, sys
 found, trouble = {}, {}
 for name, module in (("numpy", "numpy"), ("ai-edge-litert", "ai_edge_litert.interpreter"),
                      ("tflite-runtime", "tflite_runtime.interpreter")):
-    if name == "tflite-runtime" and ("ai-edge-litert" in found or not found.get("numpy", "2").startswith("1")):
+    if name == "tflite-runtime" and ("ai-edge-litert" in found or "numpy" not in found):
+        continue
+    if name == "tflite-runtime" and not found["numpy"].startswith("1."):
+        if importlib.util.find_spec("tflite_runtime"):
+            trouble[name] = "it was built with NumPy 1, and %s is there" % found["numpy"]
         continue
     try:
         importlib.import_module(module)
