@@ -47,7 +47,7 @@ def command(
 
     A fifth of each class is held out; the head that does best on it is kept, and when none does
     better than the one it began with, nothing is written and the exit status is 1. Every epoch
-    leaves a checkpoint beside OUT: run the same command again to go on after a kill.
+    leaves a checkpoint beside OUT (not over SSH): run the same command again to go on after a kill.
 
     \b
     tflite-edge convert mobilenet --trainable --quantize float32

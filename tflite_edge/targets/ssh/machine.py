@@ -28,7 +28,6 @@ T = TypeVar("T")
 CACHE = ".cache/tflite-edge"  # on the board, below the home directory
 SLOWEST = 100_000  # bytes/s: a copy gets this much time
 FULL = 28  # ENOSPC, as our scripts' exit status
-BROKEN = 74  # what arrived is not what was sent
 BACK = "sent-back.npy"  # in the folder of a run: what is sent back
 LESSON_FILES = ("features", "test", "head")
 
