@@ -113,7 +113,7 @@ def test_models_of_every_mode(runtime, converted, tmp_path):
     for name in files:
         made, found = compared(runtime, (folder / name).read_bytes(), tmp_path)
         assert [outputs for outputs, _ in found] == [cut.outputs for cut in made]
-        assert found[-1][1] == [0.0]
+        assert found[-1][1] == pytest.approx([0.0], abs=1e-6)  # float sums of several threads differ in their last bit
 
 
 def test_a_cut_is_refused_by_another_model():
