@@ -111,6 +111,8 @@ def test_models_of_every_mode(runtime, converted, tmp_path):
     files = [model["file"] for model in document["models"] if model["file"]]
     assert len(files) >= 4
     for name in files:
+        if runtime == "tflite-runtime" and "-dynamic-" in name:
+            continue  # it knows no FULLY_CONNECTED 12
         made, found = compared(runtime, (folder / name).read_bytes(), tmp_path)
         assert [outputs for outputs, _ in found] == [cut.outputs for cut in made]
         assert found[-1][1] == pytest.approx([0.0], abs=1e-6)  # float sums of several threads differ in their last bit

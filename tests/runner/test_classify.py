@@ -1,8 +1,10 @@
 """The bundle's program as the board starts it: one zipapp in a process of its own."""
 
 import json
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -95,16 +97,30 @@ def test_the_camera_s_program_gives_the_picture(unpacked, image_folder, tmp_path
     assert json.loads(done.stdout)["top"] == expected["top"]
 
 
+def serving(folder):
+    """(child, its URL) once it takes connections; None where something outside killed it."""
+    child = subprocess.Popen(
+        [sys.executable, "-I", folder / "app.pyz", "--bundle", folder, "--serve", "0"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    said = next((line for line in child.stderr if line.startswith("serving on ")), "")
+    for _ in range(100):
+        if said and child.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", int(said.rpartition(":")[2]))) == 0:
+                    return child, said.split()[-1]
+        elif child.poll() is not None:
+            rest = child.communicate()[1]
+            assert child.returncode < 0, f"it ended with {child.returncode} after {said!r}: {rest}"
+            return None
+        time.sleep(0.05)
+    raise AssertionError(f"nothing listens after {said!r}")
+
+
 @pytest.fixture
 def server(unpacked):
-    child = subprocess.Popen(
-        [sys.executable, "-I", unpacked / "app.pyz", "--bundle", unpacked, "--serve", "0"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    for line in child.stderr:
-        if line.startswith("serving on "):
-            break
-    yield line.split()[-1]
+    child, url = serving(unpacked) or serving(unpacked)
+    yield url
     child.terminate()
     child.communicate(timeout=30)
 
