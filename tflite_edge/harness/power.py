@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from glob import glob
 from typing import Any, Dict, List, Optional, Tuple
@@ -19,15 +20,15 @@ PMIC_SLOPE, PMIC_OFFSET_W = 1.1451, 0.5879
 COMPONENTS = ("amdgpu", "nouveau", "nvme", "i915", "xe")
 
 
-class Meter:
+class Meter(ABC):
     """Something that tells watts. source: in words. paced: it answers at once, so the caller keeps the time."""
 
     source = ""
     paced = True
 
+    @abstractmethod
     def read(self) -> float:
         """Watts now, or since the last reading. Raises OSError or ValueError."""
-        raise NotImplementedError
 
     def stop(self) -> None:
         """End a reading that waits, from another thread."""
