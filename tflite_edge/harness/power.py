@@ -30,10 +30,10 @@ class Meter(ABC):
     def read(self) -> float:
         """Watts now, or since the last reading. Raises OSError or ValueError."""
 
-    def stop(self) -> None:
+    def stop(self) -> None:  # noqa: B027 - few meters wait
         """End a reading that waits, from another thread."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - few meters hold anything
         """Let go of what it holds, when nobody reads any more."""
 
 
