@@ -49,5 +49,5 @@ $(READY): setup.cfg constraints.txt
 	  { echo "error: $$($(PYTHON) --version 2>&1) cannot run TensorFlow 2.21"; \
 	    echo "  do: make PYTHON=python3.11 $(MAKECMDGOALS)   (3.10 to 3.13)"; exit 4; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[convert,runtime,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[convert,runtime,quantizer,search,ethos-u,sign,dev]'
 	@touch $@

@@ -1,6 +1,7 @@
 import gzip
 import os
 import struct
+import urllib.request
 
 import numpy as np
 import pytest
@@ -409,6 +410,7 @@ def test_keras_data_sets_come_from_keras_s_cache_offline(tmp_path, monkeypatch):
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # urllib keeps the proxies of its first call for good
     try:
         pool = open_source("fashion_mnist")
     except EOFError:

@@ -1,6 +1,7 @@
 """Every model of the zoo: as published, converted to int8, and loaded by both runtimes."""
 
 import gc
+import urllib.request
 from math import prod
 
 import numpy as np
@@ -280,6 +281,7 @@ def test_imagenet_weights_come_from_keras_s_cache_or_the_error_says_how(tmp_path
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # urllib keeps the proxies of its first call for good
     source = ModelSource("mobilenet", alpha=0.25, input=(128, 128, 3), weights="imagenet")
     with pytest.raises(MissingError) as caught:
         zoo.build(source, 10)
