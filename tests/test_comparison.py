@@ -93,8 +93,8 @@ def test_a_board_with_another_file_is_a_fault(folder, board):
     assert found.findings[0].what.startswith("tflite-runtime on board and tflite-runtime (reference) on local: ")
 
 
-def test_a_target_that_is_not_there_gets_its_reason_and_the_others_go_on(folder, cache):
-    """Nothing is installed in this session's cache."""
+def test_a_target_that_is_not_there_gets_its_reason_and_the_others_go_on(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFLITE_EDGE_CACHE", str(tmp_path))  # no board is installed there
     found = compare(folder / "int8.tflite", ("local", "emulator:pi4"), str(folder / "data.npz"))
     assert sum(run.score is not None for run in found.runs) == 3
     (finding,) = found.findings

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.harness import tiny
 from tests.records.test_realised import BENCH, FLOAT, RUNTIME
-from tflite_edge.cli import show
+from tflite_edge.cli import show, show_model
 from tflite_edge.evaluation import Evaluation
+from tflite_edge.flatbuffer import inspect
 from tflite_edge.records.estimate import Estimate, Prediction
 from tflite_edge.records.job import ScoreResult
 from tflite_edge.records.manifest import Manifest, Provenance
@@ -55,3 +57,13 @@ def test_a_prediction_below_the_fit_says_so():
     )
     known = replace(one, extrapolated=False)
     assert "extrapolated" not in shown("emulator:pi4", bench=None, estimate=Estimate("pi4", None, [known]))
+
+
+def test_a_table_of_very_many_operators_is_cut_and_says_so():
+    """Laying out 190,000 rows takes minutes, and a file of 0.8 MB can hold them (operators share their table)."""
+    one = inspect(tiny.dense())
+    many = replace(one, nodes=one.nodes * 5000, tensors=one.tensors * 5000)
+    for table, count in ((show_model.operators(many), 5000), (show_model.tensors(many), 5000 * len(one.tensors))):
+        assert len(table.rows) == show_model.MOST_ROWS
+        assert f"the first 1,000 of {count:,}" in table.title
+    assert show_model.operators(one).title == "operators"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NAME_WIDTH = 44  # of a tensor in a table
 ISLANDS, INSIDE = 5, 4  # float islands told, operators named in one
+MOST_ROWS = 1000  # a table of 190,000 takes minutes to lay out; JSON has them all
 
 
 def cost(facts: Facts) -> Iterable[str]:
@@ -69,7 +70,7 @@ def operators(facts: Facts) -> Table:
     tensors = {(tensor.subgraph, tensor.index): tensor for tensor in facts.tensors}
     several = facts.file.subgraphs > 1
     rows = []
-    for node in facts.nodes:
+    for node in facts.nodes[:MOST_ROWS]:
         takes, gives = ([tensors[node.subgraph, index] for index in indices] for indices in (node.inputs, node.outputs))
         rows.append(
             [
@@ -81,7 +82,8 @@ def operators(facts: Facts) -> Table:
                 "-" if node.macs is None else f"{node.macs:,}",
             ]
         )
-    return Table(["#", "operator ", "takes ", "gives ", "shape ", "MACs"], rows, "operators", spare=("takes ",))
+    title = _titled("operators", len(facts.nodes))
+    return Table(["#", "operator ", "takes ", "gives ", "shape ", "MACs"], rows, title, spare=("takes ",))
 
 
 def tensors(facts: Facts) -> Table:
@@ -95,9 +97,14 @@ def tensors(facts: Facts) -> Table:
             quantization(tensor),
             f"{tensor.size_bytes:,}" if tensor.constant else "-",
         ]
-        for tensor in facts.tensors
+        for tensor in facts.tensors[:MOST_ROWS]
     ]
-    return Table(["#", "tensor ", "type ", "shape ", "quantised ", "bytes"], rows, "tensors", spare=("bytes",))
+    title = _titled("tensors", len(facts.tensors))
+    return Table(["#", "tensor ", "type ", "shape ", "quantised ", "bytes"], rows, title, spare=("bytes",))
+
+
+def _titled(what: str, count: int) -> str:
+    return what if count <= MOST_ROWS else f"{what}: the first {MOST_ROWS:,} of {count:,}; all with --format json"
 
 
 def quantization(tensor: TensorFact) -> str:

@@ -249,12 +249,12 @@ def test_the_installed_command(edge, server, dense):
 
 
 @pytest.mark.slow
-def test_the_whole_path_down_to_an_emulated_pi(server, dense, tmp_path):
+def test_the_whole_path_down_to_an_emulated_pi(server, dense, tmp_path, boards, monkeypatch):
     """The board's Python is that of an emulated Pi 4: ARM kernels answer what x86 does, within float rounding."""
     from tflite_edge.records.board import BOARDS
-    from tflite_edge.targets.emulator import install, open_board
+    from tflite_edge.targets.emulator import open_board
 
-    install(BOARDS["pi4"])
+    monkeypatch.setenv("TFLITE_EDGE_CACHE", str(boards))
     server.python(*open_board(BOARDS["pi4"]).argv())
     pack = tmp_path / "pack.npz"
     np.savez(pack, x=np.eye(4, dtype=np.float32), y=np.array([0, 1, 2, 0]))
