@@ -86,10 +86,10 @@ def samples_of(
     """The test samples of `data`, by default of what the model was made with, or of the digits; `most` at most.
 
     Of the data that the manifest beside the model names, however they are spelt, those that `convert` did not train
-    or calibrate with, and the same preprocessing. task "auto" is what the manifest says; without a manifest and with
+    or calibrate with, of other data all, and the same preprocessing. task "auto" is what the manifest says; without a manifest and with
     normalize "auto" the normalisation is chosen on the other samples, by answers from `target`. Raises EdgeError.
     """
-    from tflite_edge.tf.data.dataset import split
+    from tflite_edge.tf.data.dataset import split, unseen
     from tflite_edge.tf.data.sources import open_source, refuse_other_classes
 
     target = target or Target()
@@ -102,20 +102,19 @@ def samples_of(
     pool = open_source(source)
     if len(facts.outputs[0].shape) == 2 and task != "anomaly":
         refuse_other_classes(pool, facts.outputs[0].shape[-1], str(path))
-    notes = []
-    if made and pool.sha256 == made.manifest.source.data_sha256:
+    other = made is not None and pool.sha256 != made.manifest.source.data_sha256
+    if made and not other:
         asked = replace(made.recipe.data, source=source, task=task, normalize=normalize)
     else:
         asked = DataSource(source, task, normalize)
-        if made:
-            notes.append(f"not the data this model was made with: {asked.test:.0%} of it are scored")
     if made and normalize == "auto":
         preprocess, why = made.manifest.preprocess, "the manifest beside the model says so"
     else:
         preprocess, why = _choose(facts, pool, asked, path, target, machine=machine)
-    dataset = split(pool, asked, preprocess)
+    dataset = (unseen if other else split)(pool, asked, preprocess)
     fed = Preprocess(channels=preprocess.channels) if made and made.variant.baked else preprocess
-    notes = list(dict.fromkeys([*notes, *dataset.notes, *pool.notes]))
+    new = ["not the data that this model was made with: all of them are new to it"] if other else []
+    notes = list(dict.fromkeys([*new, *dataset.notes, *pool.notes]))
     test, chosen = dataset.test, dataset.test.spread(most)
     y = None if test.y is None else test.y[chosen]
     return Samples(test.raw[chosen], y, len(test), dataset.anomaly, preprocess, fed, why, pool.classes, tuple(notes))

@@ -150,6 +150,18 @@ def test_bench(converted, edge):
     assert "median ms" in edge("bench", converted[0] / NAMES["int8"], "--runs", 5).stdout
 
 
+def test_evaluate_scores_all_of_other_data(converted, edge, image_folder, tmp_path):
+    """They are new to the model, however few: none is set aside to calibrate with."""
+    out, _ = converted
+    for folder in image_folder.iterdir():
+        (tmp_path / folder.name).mkdir()
+        for image in sorted(folder.iterdir())[:2]:
+            shutil.copy(image, tmp_path / folder.name)
+    result = edge.json("evaluate", out / NAMES["int8"], "--data", tmp_path)
+    assert result["score"]["images"] == 8
+    assert result["notes"] == ["not the data that this model was made with: all of them are new to it"]
+
+
 def test_evaluate_repeats_what_convert_found_and_finds_the_normalisation_without_a_manifest(
     converted, edge, image_folder, tmp_path
 ):

@@ -142,6 +142,17 @@ def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
     )
 
 
+def unseen(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
+    """All of a pool that nothing was made with is there to test with; of one with a test split of its own, that."""
+    anomaly = source.task == "anomaly"
+    if anomaly:
+        _refuse_no_anomalies(pool)
+    every = np.arange(len(pool.samples))
+    nothing = Split(pool, every[:0], preprocess)
+    test = every if pool.fixed is None else np.flatnonzero(pool.fixed == "test")
+    return Dataset(pool, preprocess, nothing, nothing, Split(pool, test, preprocess), list(pool.notes), anomaly)
+
+
 def _refuse_no_anomalies(pool: Pool) -> None:
     if pool.y is None or not np.issubdtype(pool.y.dtype, np.integer) or set(np.unique(pool.y)) != {0, 1}:
         seen = "no labels" if pool.y is None else f"labels {pool.y.min()} to {pool.y.max()}, {pool.y.dtype}"
