@@ -11,7 +11,7 @@ import click
 from tflite_edge.cli import show
 from tflite_edge.cli.options import on_option
 from tflite_edge.cli.sink import Sink, format_option
-from tflite_edge.records.conversion import IO_TYPES
+from tflite_edge.records.conversion import IO_TYPES, QUANTIZERS
 from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.recipe import TASKS, WEIGHTS
 from tflite_edge.records.verdict import FAILED, OK
@@ -39,6 +39,12 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 )
 @click.option(
     "--quantize", "convert__quantize", callback=_words, metavar="MODES", help="float32,float16,dynamic,int8,int16x8."
+)
+@click.option(
+    "--quantizer",
+    "convert__quantizer",
+    type=click.Choice(QUANTIZERS),
+    help="TensorFlow's converter, or LiteRT Quantizer on its float file.  [default: converter]",
 )
 @click.option(
     "--optimize", "optimize", metavar="STEPS", help="channels=0.5,prune=0.5,cluster=16,distill=MODEL,qat; or none."

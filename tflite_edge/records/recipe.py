@@ -146,6 +146,7 @@ class Convert:
     """The flatbuffers to make: `quantize` names modes; `io` is the edge type of the int8 one.
 
     bake, flex, sparse: as in Conversion. trainable: each mode that is in TRAINABLE also with a head that learns.
+    quantizer: one of QUANTIZERS, for every mode but float32.
     """
 
     quantize: Tuple[str, ...] = ("float32", "float16", "int8")
@@ -154,6 +155,7 @@ class Convert:
     flex: bool = False
     sparse: bool = False
     trainable: bool = False
+    quantizer: str = "converter"
 
     def __post_init__(self) -> None:
         for mode in self.quantize:
@@ -178,12 +180,16 @@ class Convert:
         def one(mode: str, original: bool = False) -> Conversion:
             io = self.io if mode == "int8" else "float32"
             sparse = self.sparse and not original
-            return Conversion(mode, io=io, bake=self.bake, flex=self.flex, original=original, sparse=sparse)
+            quantizer = "converter" if mode == "float32" else self.quantizer
+            return Conversion(
+                mode, io=io, bake=self.bake, flex=self.flex, original=original, sparse=sparse, quantizer=quantizer
+            )
 
         modes = [one(mode) for mode in self.quantize]
         first = [one(mode, True) for mode in ("float32", "int8") if mode in ("float32", *self.quantize)]
-        learning = [replace(one(mode), sparse=False, trainable=True) for mode in self.quantize if mode in TRAINABLE]
-        return (*(first if original else ()), *modes, *(learning if self.trainable else ()))
+        taught = [mode for mode in self.quantize if self.trainable and mode in TRAINABLE]
+        learning = [replace(one(mode), sparse=False, trainable=True) for mode in taught]
+        return (*(first if original else ()), *modes, *learning)
 
 
 PROVEN_ON = (*RUNTIMES, "tflite-micro")  # the last by its table alone
@@ -258,6 +264,12 @@ class Recipe:
                 "qat trains for int8, and no int8 file is asked for",
                 evidence=f"quantize: {', '.join(self.convert.quantize)}; these are made of the model before qat",
                 do="add int8 to quantize, or --optimize none",
+            )
+        if self.convert.quantizer == "litert" and any(step.name == "qat" for step in self.steps):
+            raise RecipeError(
+                "qat and the litert quantizer do not go together",
+                evidence="the ranges that qat trains are in the Keras model; that quantizer starts from a float file",
+                do='quantizer = "converter", or leave qat out',
             )
         if self.convert.trainable and self.data.task == "anomaly":
             raise RecipeError("a trainable head tells classes, and task anomaly has none", do="trainable = false")

@@ -20,6 +20,7 @@ from tflite_edge.records.manifest import Provenance, StepRecord
 from tflite_edge.records.plain import nearest, to_plain
 from tflite_edge.records.recipe import ModelSource, Recipe
 from tflite_edge.records.step import Distill
+from tflite_edge.tf.convert import litert
 from tflite_edge.tf.data import normalization
 from tflite_edge.tf.data.dataset import Dataset, Split, split
 from tflite_edge.tf.data.packs import write_pack
@@ -154,11 +155,14 @@ class Source:
 
 
 def refuse_unknown(recipe: Recipe) -> None:
-    """What can be refused at once, before a folder is made or TensorFlow loaded. Raises RecipeError or ModelError."""
+    """What can be refused at once, before a folder is made or TensorFlow loaded. Raises RecipeError,
+    ModelError, or MissingError for a quantizer that is not installed."""
     if recipe.model.name:
         zoo.input_shape(recipe.model)
     else:
         _refuse_missing("model", recipe.model.file)
+    if recipe.convert.quantizer == "litert":
+        litert.require()
     for step in recipe.steps:
         if isinstance(step, Distill) and step.teacher not in zoo.ZOO:
             _refuse_missing("teacher", step.teacher)

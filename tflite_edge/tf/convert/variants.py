@@ -16,8 +16,9 @@ from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.plain import to_plain
 from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze, graph
+from tflite_edge.tf.convert.quantize import quantize, require
 from tflite_edge.tf.convert.trainable import split, trainable
-from tflite_edge.tf.source import Source
+from tflite_edge.tf.source import Source, tensorflow_version
 
 
 class Variants:
@@ -47,16 +48,22 @@ class Variants:
             key += [data.calibration.sha256, to_plain(data.preprocess)]
         if conversion.trainable:
             key += [to_plain(source.recipe.head), len(data.pool.classes)]
-        from importlib.metadata import version
+        if conversion.quantizer == "litert":
+            key += [require()]
 
         def fill(folder: Path) -> None:
             if conversion.trainable:
                 self._trainable(source, conversion, folder)
                 return
-            flatbuffer = convert(self._freeze(source, conversion), conversion, self._calibration(conversion))
+            flatbuffer = quantize(
+                self._freeze(source, conversion),
+                conversion,
+                self._calibration(conversion),
+                deadline_s=source.recipe.target.deadline_s,
+            )
             (folder / "model.tflite").write_bytes(flatbuffer)
 
-        return cached("flatbuffer", key_of(key, version("tensorflow"), __version__), fill) / "model.tflite"
+        return cached("flatbuffer", key_of(key, tensorflow_version(), __version__), fill) / "model.tflite"
 
     def _trainable(self, source: Source, conversion: Conversion, folder: Path) -> None:
         """`model.tflite`, and `features.tflite` where the backbone cannot be in one file with a head that learns."""
