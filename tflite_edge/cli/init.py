@@ -29,6 +29,7 @@ fit = "stretch"             # stretch, or crop: scale the shorter side, cut the 
 test = 0.2                  # shares set aside where the source has no test split of its own
 calibration = 0.1
 calibration_samples = 200   # size of the representative dataset
+representative = ""         # a representative dataset of its own: as source is written; "": drawn from source
 seed = 7
 
 [train]                     # how a zoo model is trained on first use

@@ -62,6 +62,8 @@ class DataSource:
     normalize: a key of NORMALIZATIONS, or "auto": the zoo model's own, else what the model proves to
         have been trained with. test and calibration: shares of the pool where the source has no split
         of its own. calibration_samples: size of the representative dataset, stratified by class.
+    representative: "", drawn from `source`; else a dataset of its own for the converter, as `source` is written. Images
+        get the same preprocessing; other values beside images are what the model takes.
     """
 
     source: str = ""
@@ -71,6 +73,7 @@ class DataSource:
     test: float = 0.2
     calibration: float = 0.1
     calibration_samples: int = 200
+    representative: str = ""
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -296,6 +299,8 @@ class Recipe:
             model = replace(model, file=moved(model.file))
         if data.source not in NAMED_DATA:
             data = replace(data, source=moved(data.source))
+        if data.representative and data.representative not in NAMED_DATA:
+            data = replace(data, representative=moved(data.representative))
         return replace(self, model=model, data=data, optimize=with_teachers(self.optimize, moved))
 
 

@@ -91,6 +91,11 @@ class Source:
             return replace(self, model=self.quantized, fingerprint=key_of(self.fingerprint, "quantized"))
         return self
 
+    def calibrated_with(self, calibration: Split) -> Source:
+        """The same with another representative dataset, for what is made of it from here on."""
+        original = self.original.calibrated_with(calibration) if self.original else None
+        return replace(self, data=replace(self.data, calibration=calibration), original=original)
+
     def reference(self) -> np.ndarray:
         """float32 [n, K]: the Keras model's answers on the test samples."""
         test = self.data.test
@@ -224,7 +229,8 @@ def _from_zoo(recipe: Recipe, pool: Pool) -> Source:
     reasons = {"normalize": f"{name}: {why}"}
     if source.weights == "train" or (source.weights == "imagenet" and classes != 1000):
         key = key_of(
-            to_plain(source), classes, pool.sha256, to_plain(recipe.data), to_plain(recipe.train), to_plain(preprocess),
+            to_plain(source), classes, pool.sha256, to_plain(replace(recipe.data, representative="")),
+            to_plain(recipe.train), to_plain(preprocess),
             tensorflow_version(), __version__,
         )  # fmt: skip
         return Source(recipe, model, data, "", reasons, pending=key)

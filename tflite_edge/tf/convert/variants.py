@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ class Variants:
         self._frozen: dict[str, Path] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="tflite-edge-")
 
+    def of(self, source: Source) -> Variants:
+        """Those of another source, in the same folder: the same model is not frozen again."""
+        others = copy(self)
+        others.source = source
+        return others
+
     def __enter__(self) -> Variants:
         return self
 
@@ -45,7 +52,9 @@ class Variants:
                 raise RecipeError("bake needs images", evidence=f"{data.pool.name} holds other values")
             key += [to_plain(data.preprocess)]
         if conversion.mode in STATIC:
-            key += [data.calibration.sha256, to_plain(data.preprocess)]
+            key += [data.calibration.sha256, to_plain(data.calibration.preprocess)]
+            if conversion.bake and not data.calibration.pool.are_images:
+                raise RecipeError("bake needs raw images to calibrate with", evidence=data.calibration.pool.name)
         if conversion.trainable:
             key += [to_plain(source.recipe.head), len(data.pool.classes)]
         if conversion.quantizer == "litert":
@@ -83,7 +92,8 @@ class Variants:
 
     def _freeze(self, source: Source, conversion: Conversion) -> Path:
         raw = "float32" if conversion.mode in STATIC else "uint8"
-        kind = f"{source.fingerprint}-{raw if conversion.bake else 'normalized'}"
+        inside = key_of(raw, to_plain(source.data.preprocess)) if conversion.bake else "normalized"
+        kind = f"{source.fingerprint}-{inside}"
         if kind not in self._frozen:
             bake = source.data.preprocess if conversion.bake else None
             self._frozen[kind] = freeze(source.model, Path(self._folder.name) / kind, bake=bake, raw_type=raw)
