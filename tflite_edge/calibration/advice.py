@@ -162,12 +162,12 @@ def _fixes(source: Source, rest: Array, facts: CalibrationFacts, kinds: set[str]
             fixes["more"] = f"{len(drawn)} samples of the training data", source.calibrated_with(drawn)
     for kind, what, dropped in (
         ("outliers", "without the outliers", {one.sample for one in facts.outliers}),
-        ("clean", "without constant and duplicate samples", {*facts.constant, *facts.duplicates}),
+        ("clean", "without constant, repeated ones", {*facts.constant, *facts.duplicates}),
     ):
         kept = np.array([index for number, index in enumerate(own.indices) if number not in dropped])
         if kind in kinds and len(kept) >= MIN_CALIBRATION:
             fixes[kind] = what, source.calibrated_with(Split(own.pool, kept, own.preprocess))
-    if not kinds and facts.enough is not None and facts.enough >= MIN_CALIBRATION:
+    if not kinds and facts.enough is not None:
         fewer = Split(own.pool, own.indices[: facts.enough], own.preprocess)
         fixes["fewer"] = "the first of them alone", source.calibrated_with(fewer)
     return fixes

@@ -17,7 +17,7 @@ from tflite_edge.harness.preprocess import normalize
 from tflite_edge.records.calibration import ENOUGH, MOST_STRETCH, CalibrationFacts, Doubt, Outlier, Reach
 from tflite_edge.records.conversion import Conversion
 from tflite_edge.records.job import Job, RangesResult
-from tflite_edge.records.layers import FIXED_RANGE
+from tflite_edge.records.layers import FIXED_RANGE, SAME_SCALE
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.preprocess import NORMALIZATIONS, Preprocess
 from tflite_edge.targets import open_machine
@@ -56,8 +56,8 @@ def facts_of(
 ) -> CalibrationFacts:
     own = source.data.calibration
     count = len(own)
-    # What the operator's mathematics bounds tells nothing of the samples.
-    free = [place for place, layer in enumerate(layers) if layer.operator not in FIXED_RANGE]
+    # What the operator's mathematics bounds, or its input, tells nothing more of the samples.
+    free = [place for place, layer in enumerate(layers) if layer.operator not in (*FIXED_RANGE, *SAME_SCALE)]
     reached, layers = reached[:, free], [layers[place] for place in free]
     ours, all_of_them = _widths(reached[:count]), _widths(reached)
     coverage = ours / np.maximum(all_of_them, np.finfo(np.float64).tiny)
@@ -90,12 +90,15 @@ def _widths(reached: Array) -> Array:
 
 
 def _enough(reached: Array) -> int | None:
-    """The fewest samples from the front, up to a half, that reach ENOUGH of each range in nine of ten tensors."""
+    """The fewest samples from the front, up to a half, that reach ENOUGH of each range in nine of ten tensors; never
+    less than the converter may be given."""
+    from tflite_edge.tf.data.dataset import MIN_CALIBRATION
+
     whole = np.maximum(_widths(reached), np.finfo(np.float64).tiny)
     high = np.maximum(np.maximum.accumulate(reached[..., 1], axis=0), 0.0)
     low = np.minimum(np.minimum.accumulate(reached[..., 0], axis=0), 0.0)
     shares = np.quantile((high - low) / whole, 0.1, axis=1)
-    first = int(np.argmax(shares >= ENOUGH)) + 1
+    first = max(MIN_CALIBRATION, int(np.argmax(shares >= ENOUGH)) + 1)
     return first if first <= len(reached) // 2 else None
 
 
@@ -146,11 +149,11 @@ def _counts(source: Source) -> tuple[dict[str, int], str]:
     own, classes = data.calibration, data.pool.classes
     if data.task != "classification" or not classes:
         return {}, ""
-    if own.y is not None and own.pool.classes == classes and np.issubdtype(own.y.dtype, np.integer):
-        numbers, counted = own.y, "labels"
+    if own.y is not None and np.issubdtype(own.y.dtype, np.integer) and set(own.pool.classes) <= set(classes):
+        names, counted = [own.pool.classes[number] for number in own.y], "labels"
     else:
-        numbers, counted = predict(source.model, own.x).argmax(axis=-1), "answers"
-    return {str(name): int((numbers == number).sum()) for number, name in enumerate(classes)}, counted
+        names, counted = [classes[number] for number in predict(source.model, own.x).argmax(axis=-1)], "answers"
+    return {name: names.count(name) for name in classes}, counted
 
 
 def _doubt(source: Source) -> Doubt | None:
@@ -183,8 +186,8 @@ def _looks(source: Source, entry: Reach) -> str:
     # Raw values lie in 0..255; each normalisation makes a range of its own of that.
     ranges = {}
     for name, (mean, std) in NORMALIZATIONS.items():
-        ends = [(raw - m) / s for raw in (0, 255) for m, s in zip(mean, std, strict=True)]
-        ranges[name] = min(ends), max(ends)
+        ends = np.array([0.0, 255.0])[:, None] - np.array(mean)
+        ranges[name] = float((ends / np.array(std)).min()), float((ends / np.array(std)).max())
 
     def distance(name: str) -> float:
         low, high = ranges[name]
