@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from tflite_edge.flatbuffer import check, inspect
+from tflite_edge.flatbuffer.rules import look
+from tflite_edge.flatbuffer.rules.contract import contract
+from tflite_edge.flatbuffer.rules.runtimes import find
 from tflite_edge.proof import prove
 from tflite_edge.records.conversion import SCHEMES, Conversion, for_runtime
 from tflite_edge.records.errors import DataError, MissingError, ModelError, RecipeError, TargetError
@@ -132,8 +135,13 @@ def test_per_channel_dynamic_is_garbage_on_tflite_runtime_and_the_proof_says_so(
     assert proven.score.top1 < 0.6
     assert "litert" in proven.file
     assert proven.quantizer == "litert"
+    (warned,) = contract(look(str(made)), find("tflite-runtime==2.14")[0])
+    assert "2 dense layers load on tflite-runtime 2.14.0 and answer wrongly there" in warned.what
+    assert "--runtime tflite-runtime==2.14.0" in warned.do
+    assert contract(look(str(made)), find("ai-edge-litert==2.3")[0]) == []
     fitted, why = for_runtime(conversion, "tflite-runtime")
     assert "one scale" in why
+    assert contract(look(str(variants.make(fitted))), find("tflite-runtime==2.14")[0]) == []
     mended = prove(variants.make(fitted), fitted, packs, source.data.preprocess, recipe, machine=Local())
     assert mended.verdict == "ok"
 
