@@ -85,5 +85,4 @@ def command(source: str, sink: Sink, **changes: Any) -> int:
         found = diagnose(recipe, listen=listen)
     document = {"source": source, **to_plain(found)}
     sink.result("calibrate", found.verdict, document, *show_calibration.calibration(found))
-    codes = [problem.finding.exit_code for problem in found.problems]
-    return 0 if found.verdict == OK else max(codes)
+    return 0 if found.verdict == OK else max(finding.exit_code for finding in found.costly)

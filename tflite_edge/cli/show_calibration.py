@@ -36,6 +36,8 @@ def calibration(found: Calibration) -> Iterable[Table | str]:
         ]
         yield Table(["calibrated ", "samples", "top-1 %", "agree %", "error %", "gain points", "better "], rows)
         yield from (f"{one.what}: {one.why}" for one in found.effects)
+    if found.problems and not found.costly:
+        yield "what was found makes no difference to this file that can be measured"
     if facts.enough is not None and not found.problems:
         yield f"the first {facts.enough} samples reach nearly the same ranges: fewer would do"
 

@@ -136,8 +136,17 @@ class Calibration:
     notes: List[str]
 
     @property
+    def costly(self) -> List[Finding]:
+        """The findings that cost something: what mends them is measurably better, or could not be measured.
+
+        What the ranges show is a suspicion; the file on the target's runtime decides.
+        """
+        measured = {effect.kind: effect.better for effect in self.effects}
+        return [problem.finding for problem in self.problems if measured.get(problem.kind, True)]
+
+    @property
     def verdict(self) -> str:
-        return verdict_of(problem.finding for problem in self.problems)
+        return verdict_of(self.costly)
 
 
 def problems(facts: CalibrationFacts) -> List[Problem]:
