@@ -259,7 +259,16 @@ def _earlier_files(folder: Path) -> list[Path]:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide what comes out."""
-    packages = ("tensorflow", "tf-keras", "numpy", "pillow", "scikit-learn", "ai-edge-litert", "tflite-runtime")
+    packages = (
+        "tensorflow",
+        "tf-keras",
+        "numpy",
+        "pillow",
+        "scikit-learn",
+        "ai-edge-litert",
+        "tflite-runtime",
+        "litert-quantizer",
+    )
     found = {"python": platform.python_version()}
     for package in packages:
         with contextlib.suppress(metadata.PackageNotFoundError):

@@ -40,7 +40,7 @@ def prove(
     findings = [*broken, *flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
     if conversion.original:  # made to compare with: nothing is promised of it
         findings = []
-    suffix = facts.compression.suffix if facts.compression else ""
+    suffix = conversion.suffix + (facts.compression.suffix if facts.compression else "")
     drop, drop_ci = drop_of(score)
     return Variant(
         mode=conversion.mode,
@@ -61,6 +61,7 @@ def prove(
         bench=bench,
         estimate=estimate,
         proof=proof,
+        quantizer=conversion.quantizer,
     )
 
 
@@ -151,6 +152,7 @@ def prove_trainable(
 def failed(conversion: Conversion, error: ModelError | TargetError) -> Variant:
     """What is known of a variant that could not be made or run: why."""
     finding = Finding(error.what, error.evidence, error.do, fatal=True, exit_code=error.exit_code)
+    scheme = conversion.prefix + conversion.scheme + conversion.suffix
     return Variant(
-        conversion.mode, "", conversion.prefix + conversion.scheme, conversion.bake, "", 0, 0, FAILED, [finding]
+        conversion.mode, "", scheme, conversion.bake, "", 0, 0, FAILED, [finding], quantizer=conversion.quantizer
     )

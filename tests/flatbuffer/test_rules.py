@@ -227,6 +227,8 @@ def test_what_versions_do_not_tell_does_not_load_either(model, runtime, words):
 def test_what_loads_and_misleads_is_a_finding_that_is_not_fatal():
     assert [fatal for what, fatal in whats(INT8, MICRO) if "a scale for each channel" in what] == [False]
     assert whats(dense(w={"scales": 1}), MICRO) == []
+    assert [fatal for what, fatal in whats(tiny.dynamic_model(), LITE) if "answer wrongly there" in what] == [False]
+    assert whats(tiny.dynamic_model(), LITERT) == []
     said = tiny.build(tiny.quantized("INT8"), [tiny.DENSE], version_text="2.17.0")
     assert [fatal for what, fatal in whats(said, LITE) if "says that it needs runtime 2.17.0" in what] == [False]
 

@@ -80,7 +80,7 @@ def test_conversion_is_reproducible_to_the_byte(variants, tmp_path, monkeypatch)
 
 def test_a_variant_is_made_once(variants, monkeypatch):
     first = variants.make(Conversion("int8", "int8"))
-    monkeypatch.setattr("tflite_edge.tf.convert.variants.convert", None)
+    monkeypatch.setattr("tflite_edge.tf.convert.variants.quantize", None)
     assert variants.make(Conversion("int8", "int8")) == first
     assert first.is_relative_to(cache_folder())
 

@@ -17,6 +17,7 @@ from tflite_edge.records.plain import nearest
 # name -> the line that `--help` shows; the command lives in the module of the same name.
 COMMANDS = {
     "convert": "Make flatbuffers from a Keras model and prove them on a TFLite runtime.",
+    "calibrate": "Tell whether the samples that set an int8 file's ranges are representative.",
     "inspect": "Read a .tflite file's bytes: types, operators, quantisation, sizes.",
     "check": "Hold a .tflite file against what a runtime knows or an accelerator maps.",
     "strip": "Make a .tflite file smaller without changing an answer.",

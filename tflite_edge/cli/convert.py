@@ -9,49 +9,41 @@ from typing import Any
 import click
 
 from tflite_edge.cli import show
-from tflite_edge.cli.options import on_option
+from tflite_edge.cli.options import (
+    allow_code_option,
+    alpha_option,
+    bake_option,
+    calibration_samples_option,
+    data_option,
+    input_option,
+    io_option,
+    normalize_option,
+    on_option,
+    quantizer_option,
+    representative_option,
+    task_option,
+    weights_option,
+    words,
+)
 from tflite_edge.cli.sink import Sink, format_option
-from tflite_edge.records.conversion import IO_TYPES
-from tflite_edge.records.preprocess import NORMALIZATIONS
-from tflite_edge.records.recipe import TASKS, WEIGHTS
 from tflite_edge.records.verdict import FAILED, OK
-
-
-def _words(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return tuple(word.strip() for word in value.split(",") if word.strip()) if value is not None else None
-
-
-def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    try:
-        return tuple(int(word) for word in value.replace("x", ",").split(",")) if value is not None else None
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not HEIGHT,WIDTH,CHANNELS") from error
 
 
 @click.command()
 @click.argument("source")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder.  [default: build/NAME]")
+@data_option
+@task_option
 @click.option(
-    "--data", "data__source", metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, cifar100, a folder or .npz."
+    "--quantize", "convert__quantize", callback=words, metavar="MODES", help="float32,float16,dynamic,int8,int16x8."
 )
-@click.option(
-    "--task", "data__task", type=click.Choice(TASKS), help="anomaly: label 1 is what the model cannot rebuild."
-)
-@click.option(
-    "--quantize", "convert__quantize", callback=_words, metavar="MODES", help="float32,float16,dynamic,int8,int16x8."
-)
+@quantizer_option
 @click.option(
     "--optimize", "optimize", metavar="STEPS", help="channels=0.5,prune=0.5,cluster=16,distill=MODEL,qat; or none."
 )
 @click.option("--tune-epochs", "tune__epochs", type=int, help="Epochs of fine-tuning in each of these steps.")
-@click.option("--io", "convert__io", type=click.Choice(IO_TYPES), help="Input and output type of the int8 model.")
-@click.option(
-    "--bake",
-    "convert__bake",
-    is_flag=True,
-    default=None,
-    help="Put the normalisation inside: the board feeds raw bytes.",
-)
+@io_option
+@bake_option
 @click.option(
     "--flex",
     "convert__flex",
@@ -69,27 +61,13 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     default=None,
     help="Also make files whose head learns on the board ([head] in the recipe says how).",
 )
-@click.option(
-    "--calibration-samples", "data__calibration_samples", type=int, help="Size of the representative dataset."
-)
-@click.option(
-    "--normalize",
-    "data__normalize",
-    type=click.Choice(["auto", *NORMALIZATIONS]),
-    help="What the model was trained with.",
-)
-@click.option("--weights", "model__weights", type=click.Choice(WEIGHTS), help="Where a zoo model's weights come from.")
-@click.option("--alpha", "model__alpha", type=float, help="Width multiplier of a zoo model.")
-@click.option(
-    "--input",
-    "model__input",
-    callback=_sizes,
-    metavar="H,W,C",
-    help="Input size of a zoo model; by default the data's channels.",
-)
-@click.option(
-    "--allow-code", "model__allow_code", is_flag=True, default=None, help="Load a file that runs its maker's code."
-)
+@calibration_samples_option
+@representative_option
+@normalize_option
+@weights_option
+@alpha_option
+@input_option
+@allow_code_option
 @on_option("target__on", default=None)
 @click.option(
     "--runtime",

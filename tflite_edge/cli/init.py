@@ -29,6 +29,7 @@ fit = "stretch"             # stretch, or crop: scale the shorter side, cut the 
 test = 0.2                  # shares set aside where the source has no test split of its own
 calibration = 0.1
 calibration_samples = 200   # size of the representative dataset
+representative = ""         # a representative dataset of its own: as source is written; "": drawn from source
 seed = 7
 
 [train]                     # how a zoo model is trained on first use
@@ -81,6 +82,7 @@ io = "int8"                 # input and output of the int8 model: int8, uint8, f
 bake = false                # true: the normalisation is inside the model, the board feeds raw bytes
 flex = false                # true: TensorFlow operators allowed (no small runtime has them)
 sparse = false              # true: pruned kernels are stored without their zeros (not dynamic, not int16x8)
+quantizer = "converter"     # or litert: LiteRT Quantizer (extra "quantizer"), which works on the float file
 trainable = false           # true: float32, dynamic and int8 also with a head that learns on the board
 
 [head]                      # of the trainable files: it begins as the model's own last layer

@@ -23,7 +23,7 @@ def layers(job: Job) -> LayersResult:
     assert job.pack is not None
     assert job.against is not None  # Job refuses layers without them
     pack, chosen = load_pack(job.pack), choose(job.runtime)
-    readers = [_Reader(path, chosen, job, pack.x) for path in (job.model, job.against)]
+    readers = [Reader(path, chosen, job, pack.x) for path in (job.model, job.against)]
     pairs = [(Sums(*readers[1].quantization(pair[1])), pair) for pair in job.pairs]
     agreed: Optional[int] = 0
     began = perf_counter()
@@ -56,7 +56,7 @@ def layers(job: Job) -> LayersResult:
     )
 
 
-class _Reader:
+class Reader:
     """One interpreter whose tensors can all be read."""
 
     def __init__(self, path: str, chosen: Chosen, job: Job, images: Array) -> None:

@@ -44,7 +44,7 @@ def score(job: Job) -> ScoreResult:
             do="check the preprocessing and the float model; in float16 weights, values above 65504 overflow",
         )
     if job.outputs is not None:
-        _save(job.outputs, outputs)
+        save(job.outputs, outputs)
     return ScoreResult(
         runtime=describe(chosen),
         images=len(outputs),
@@ -237,7 +237,7 @@ def _rank(scores: Array, labels: Array) -> Array:
     return ranks
 
 
-def _save(path: str, outputs: Array) -> None:
+def save(path: str, outputs: Array) -> None:
     """Write a .npy whole or not at all. Raises MissingError when the place cannot be written."""
     part = path + ".part"
     try:

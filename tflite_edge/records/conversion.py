@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Tuple
 
 from tflite_edge.records.errors import RecipeError
+from tflite_edge.records.plain import nearest
 
 # mode -> scheme, the part of the file name that says what the bytes hold:
 # w = weights, a = activations, i8 / i16 / f16 / f32 = their type.
@@ -32,6 +33,9 @@ SPARSE_INT8_DENSE = {
 }
 STATIC = ("int8", "int16x8")  # modes that need a representative dataset
 IO_TYPES = ("int8", "uint8", "float32")
+# What turns float into integers: TensorFlow's converter, or LiteRT Quantizer (AI Edge Quantizer until 2026), which
+# works on the float flatbuffer that the converter makes.
+QUANTIZERS = ("converter", "litert")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Conversion:
     dense_per_tensor: one scale for the weights of a dense layer, not one for each channel (see `for_runtime`).
     trainable: a frozen backbone with a head that learns on the board; an int8 backbone is a file of its own, which ends
         in the features.
+    quantizer: one of QUANTIZERS.
     """
 
     mode: str
@@ -56,6 +61,7 @@ class Conversion:
     original: bool = False
     dense_per_tensor: bool = False
     trainable: bool = False
+    quantizer: str = "converter"
 
     def __post_init__(self) -> None:
         if self.mode not in SCHEMES:
@@ -71,14 +77,37 @@ class Conversion:
                 evidence=NEVER_SPARSE[self.mode],
                 do="sparse with " + ", ".join(mode for mode in SCHEMES if mode not in NEVER_SPARSE),
             )
+        self._check_quantizer()
+
+    def _check_quantizer(self) -> None:
+        if self.quantizer not in QUANTIZERS:
+            raise RecipeError(f"unknown quantizer {self.quantizer!r}", do=nearest(self.quantizer, QUANTIZERS))
+        if self.quantizer == "converter":
+            return
+        if self.mode == "float32":
+            raise RecipeError("float32 is not quantised, so no quantizer makes it", do='quantizer = "converter"')
+        others = {"sparse": self.sparse, "flex": self.flex, "trainable": self.trainable}
+        refused = [name for name, asked in others.items() if asked]
+        if refused:
+            raise RecipeError(
+                f"the {self.quantizer} quantizer does not go together with {' and '.join(refused)}",
+                evidence="it works on a finished float file, in which kernels are stored whole and every operator is a "
+                "builtin",
+                do=f'quantizer = "converter", or {" and ".join(f"{name} = false" for name in refused)}',
+            )
 
     @property
     def prefix(self) -> str:
         return "original-" if self.original else "trainable-" if self.trainable else ""
 
     @property
+    def suffix(self) -> str:
+        """Behind the scheme in a file's name: who quantised it, where that was not the converter."""
+        return "" if self.quantizer == "converter" else f"-{self.quantizer}"
+
+    @property
     def label(self) -> str:
-        return f"original {self.mode}" if self.original else f"trainable {self.mode}" if self.trainable else self.mode
+        return self.prefix.replace("-", " ") + self.mode + self.suffix.replace("-", " by ")
 
     @property
     def scheme(self) -> str:

@@ -18,7 +18,7 @@ from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.sensors import Energy, Sensors
 
 SCHEMA = 1
-VERBS = ("bench", "score", "layers", "identical", "realtime", "profile", "learn", "count")
+VERBS = ("bench", "score", "layers", "ranges", "identical", "realtime", "profile", "learn", "count")
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 
 # "default": what the package runs by itself, with its default delegates (ai-edge-litert: XNNPACK). "reference": the
@@ -65,7 +65,9 @@ class Job:
     """What the harness is to do with one model.
 
     verb: "bench" (time it on random or packed input), "score" (run a labelled pack through it), "layers" (run a
-    pack through it and through a quantised twin, `against`, and compare their tensors), "identical" (compare its
+    pack through it and through a quantised twin, `against`, and compare their tensors), "ranges" (what each of
+    `tensors` reaches on every sample of a pack, and what the first `head` of them leave out of the others),
+    "identical" (compare its
     answers with those of the file `against`), "realtime" (one inference every period_s for duration_s), "profile"
     (time the model cut short by each of `cuts`), "learn" (train a trainable model's head on a pack, by `lesson`) or
     "count" (the instructions of an inference and of one of each of `cuts`, which something counts into the file
@@ -76,8 +78,10 @@ class Job:
     batch: images in one inference of a bench; the inputs are resized. energy: measure that as well, for energy_s, with
         the watts that power_command prints where one is given (on the machine that runs the harness).
     pack: path of a `.npz` with `x`, and optionally `y` and `reference` (see `harness/score.py`).
-    outputs: path of a `.npy` that a score writes: float32 [N, ...], dequantised.
+    outputs: path of a `.npy`: of a score, float32 [N, ...], dequantised; of ranges, float32 [N, tensors, 2], the least
+        and the most.
     pairs: of "layers": numbers of tensors, (of `model`, of `against`), that should hold the same values.
+    tensors, head: of "ranges".
     root: where the machine's sensors are read from.
     """
 
@@ -105,6 +109,8 @@ class Job:
     cuts: Optional[List[Cut]] = None
     root: str = "/"
     lesson: Optional[Lesson] = None
+    tensors: Tuple[int, ...] = ()
+    head: int = 0
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -125,12 +131,14 @@ class Job:
 
     def _check_verb(self) -> None:
         """Each verb has what it needs."""
-        if self.verb in ("score", "layers", "learn") and self.pack is None:
+        if self.verb in ("score", "layers", "ranges", "learn") and self.pack is None:
             raise RecipeError(f"{self.verb} needs a pack")
         if self.verb in ("layers", "identical") and self.against is None:
             raise RecipeError(f"{self.verb} needs a second model")
         if self.verb == "layers" and not self.pairs:
             raise RecipeError("layers needs pairs of tensors")
+        if self.verb == "ranges" and not (self.tensors and self.head > 0 and self.outputs):
+            raise RecipeError("ranges needs tensors, a head of samples and a file for the outputs")
         if any(len(pair) != 2 for pair in self.pairs):
             raise RecipeError("pairs are two tensor numbers each")
         if self.verb == "realtime":
@@ -312,6 +320,21 @@ class LayersResult:
     seconds: float
     agreement: Optional[float]
     stats: List[LayerStats]
+
+
+@dataclass(frozen=True)
+class RangesResult:
+    """What tensors of a float model reached; their least and most on each sample are in the job's `outputs`.
+
+    clipped: for each tensor, the share of its values on the samples behind the head that lie more than half a step of
+    8 bits outside of what it reached on the head; 0.0 without such samples.
+    """
+
+    runtime: Runtime
+    kernels: str
+    samples: int
+    seconds: float
+    clipped: List[float]
 
 
 @dataclass(frozen=True)

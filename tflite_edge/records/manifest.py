@@ -59,6 +59,7 @@ class Variant:
     why: the converter's settings that the target's runtime asked for. proof: how it is known that the file loads there.
     features: of a trainable head without a backbone, the file that computes its features; `bytes` counts both.
     learning: the proof that a trainable file learns, from a head that knows nothing; `score`: of the file as it comes.
+    quantizer: one of QUANTIZERS.
     drop, drop_ci: points of top-1 below the float Keras model and half of the 95 % interval (anomaly:
         points of AUC, without an interval).
     """
@@ -85,6 +86,7 @@ class Variant:
     features: str = ""
     features_sha256: str = ""
     learning: Optional[LearnResult] = None
+    quantizer: str = "converter"
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ class DataSource:
     normalize: a key of NORMALIZATIONS, or "auto": the zoo model's own, else what the model proves to
         have been trained with. test and calibration: shares of the pool where the source has no split
         of its own. calibration_samples: size of the representative dataset, stratified by class.
+    representative: "", drawn from `source`; else a dataset of its own for the converter, as `source` is written. Images
+        get the same preprocessing; other values beside images are what the model takes.
     """
 
     source: str = ""
@@ -71,6 +73,7 @@ class DataSource:
     test: float = 0.2
     calibration: float = 0.1
     calibration_samples: int = 200
+    representative: str = ""
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -146,6 +149,7 @@ class Convert:
     """The flatbuffers to make: `quantize` names modes; `io` is the edge type of the int8 one.
 
     bake, flex, sparse: as in Conversion. trainable: each mode that is in TRAINABLE also with a head that learns.
+    quantizer: one of QUANTIZERS, for every mode but float32.
     """
 
     quantize: Tuple[str, ...] = ("float32", "float16", "int8")
@@ -154,6 +158,7 @@ class Convert:
     flex: bool = False
     sparse: bool = False
     trainable: bool = False
+    quantizer: str = "converter"
 
     def __post_init__(self) -> None:
         for mode in self.quantize:
@@ -178,12 +183,16 @@ class Convert:
         def one(mode: str, original: bool = False) -> Conversion:
             io = self.io if mode == "int8" else "float32"
             sparse = self.sparse and not original
-            return Conversion(mode, io=io, bake=self.bake, flex=self.flex, original=original, sparse=sparse)
+            quantizer = "converter" if mode == "float32" else self.quantizer
+            return Conversion(
+                mode, io=io, bake=self.bake, flex=self.flex, original=original, sparse=sparse, quantizer=quantizer
+            )
 
         modes = [one(mode) for mode in self.quantize]
         first = [one(mode, True) for mode in ("float32", "int8") if mode in ("float32", *self.quantize)]
-        learning = [replace(one(mode), sparse=False, trainable=True) for mode in self.quantize if mode in TRAINABLE]
-        return (*(first if original else ()), *modes, *(learning if self.trainable else ()))
+        taught = [mode for mode in self.quantize if self.trainable and mode in TRAINABLE]
+        learning = [replace(one(mode), sparse=False, trainable=True) for mode in taught]
+        return (*(first if original else ()), *modes, *learning)
 
 
 PROVEN_ON = (*RUNTIMES, "tflite-micro")  # the last by its table alone
@@ -259,6 +268,12 @@ class Recipe:
                 evidence=f"quantize: {', '.join(self.convert.quantize)}; these are made of the model before qat",
                 do="add int8 to quantize, or --optimize none",
             )
+        if self.convert.quantizer == "litert" and any(step.name == "qat" for step in self.steps):
+            raise RecipeError(
+                "qat and the litert quantizer do not go together",
+                evidence="the ranges that qat trains are in the Keras model; that quantizer starts from a float file",
+                do='quantizer = "converter", or leave qat out',
+            )
         if self.convert.trainable and self.data.task == "anomaly":
             raise RecipeError("a trainable head tells classes, and task anomaly has none", do="trainable = false")
         if self.steps and self.data.task == "anomaly":
@@ -284,6 +299,8 @@ class Recipe:
             model = replace(model, file=moved(model.file))
         if data.source not in NAMED_DATA:
             data = replace(data, source=moved(data.source))
+        if data.representative and data.representative not in NAMED_DATA:
+            data = replace(data, representative=moved(data.representative))
         return replace(self, model=model, data=data, optimize=with_teachers(self.optimize, moved))
 
 

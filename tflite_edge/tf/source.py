@@ -20,6 +20,7 @@ from tflite_edge.records.manifest import Provenance, StepRecord
 from tflite_edge.records.plain import nearest, to_plain
 from tflite_edge.records.recipe import ModelSource, Recipe
 from tflite_edge.records.step import Distill
+from tflite_edge.tf.convert import litert
 from tflite_edge.tf.data import normalization
 from tflite_edge.tf.data.dataset import Dataset, Split, split
 from tflite_edge.tf.data.packs import write_pack
@@ -90,6 +91,11 @@ class Source:
             return replace(self, model=self.quantized, fingerprint=key_of(self.fingerprint, "quantized"))
         return self
 
+    def calibrated_with(self, calibration: Split) -> Source:
+        """The same with another representative dataset, for what is made of it from here on."""
+        original = self.original.calibrated_with(calibration) if self.original else None
+        return replace(self, data=replace(self.data, calibration=calibration), original=original)
+
     def reference(self) -> np.ndarray:
         """float32 [n, K]: the Keras model's answers on the test samples."""
         test = self.data.test
@@ -154,11 +160,14 @@ class Source:
 
 
 def refuse_unknown(recipe: Recipe) -> None:
-    """What can be refused at once, before a folder is made or TensorFlow loaded. Raises RecipeError or ModelError."""
+    """What can be refused at once, before a folder is made or TensorFlow loaded. Raises RecipeError,
+    ModelError, or MissingError for a quantizer that is not installed."""
     if recipe.model.name:
         zoo.input_shape(recipe.model)
     else:
         _refuse_missing("model", recipe.model.file)
+    if recipe.convert.quantizer == "litert":
+        litert.require()
     for step in recipe.steps:
         if isinstance(step, Distill) and step.teacher not in zoo.ZOO:
             _refuse_missing("teacher", step.teacher)
@@ -220,7 +229,8 @@ def _from_zoo(recipe: Recipe, pool: Pool) -> Source:
     reasons = {"normalize": f"{name}: {why}"}
     if source.weights == "train" or (source.weights == "imagenet" and classes != 1000):
         key = key_of(
-            to_plain(source), classes, pool.sha256, to_plain(recipe.data), to_plain(recipe.train), to_plain(preprocess),
+            to_plain(source), classes, pool.sha256, to_plain(replace(recipe.data, representative="")),
+            to_plain(recipe.train), to_plain(preprocess),
             tensorflow_version(), __version__,
         )  # fmt: skip
         return Source(recipe, model, data, "", reasons, pending=key)

@@ -43,6 +43,7 @@ def contract(model: Model, table: RuntimeTable) -> list[Finding]:
         *_sparse(model, table),
         *_micro_kernels(model, table),
         *_per_channel_dense(model, table),
+        *_understated(model, table),
         *_variables(model, table),
         *_dynamic_shapes(model, table),
         *_min_runtime_version(model, table),
@@ -202,6 +203,31 @@ def _per_channel_dense(model: Model, table: RuntimeTable) -> Iterator[Finding]:
             "wrongly, without an error",
             _listed(places),
             "convert with --runtime tflite-micro, which gives dense layers one scale",
+        )
+
+
+def _understated(model: Model, table: RuntimeTable) -> Iterator[Finding]:
+    """LiteRT Quantizer writes version 1 of every operator: what needs a newer kernel then loads all the same.
+
+    tflite-runtime 2.14 takes the first scale for all channels (tests/tf/test_litert.py asks it). Its convolutions know
+    several.
+    """
+    name, version = HYBRID_PER_CHANNEL
+    if table.name == "tflite-micro" or table.knows(name, version):
+        return
+    places = [
+        f"{_place(graph, operator)}: version {operator.version}, {operator.inputs[1].scales} scales"
+        for graph, operator in _each(model)
+        if operator.name == name and operator.version < version and len(operator.inputs) > 1
+        if operator.inputs[0].dtype == "float32" and operator.inputs[1].dtype == "int8"
+        if operator.inputs[1].scales > 1
+    ]
+    if places:
+        yield Finding(
+            f"{len(places)} dense layers load on {table.title} and answer wrongly there: int8 weights with a scale for "
+            f"each channel beside float values are {name} {version}, whatever the file says",
+            _listed(places),
+            cure(name, version, table, quantized=True),
         )
 
 

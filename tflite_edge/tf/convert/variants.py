@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.plain import to_plain
 from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze, graph
+from tflite_edge.tf.convert.quantize import quantize, require
 from tflite_edge.tf.convert.trainable import split, trainable
-from tflite_edge.tf.source import Source
+from tflite_edge.tf.source import Source, tensorflow_version
 
 
 class Variants:
@@ -27,6 +29,12 @@ class Variants:
         self.source = source
         self._frozen: dict[str, Path] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="tflite-edge-")
+
+    def of(self, source: Source) -> Variants:
+        """Those of another source, in the same folder: the same model is not frozen again."""
+        others = copy(self)
+        others.source = source
+        return others
 
     def __enter__(self) -> Variants:
         return self
@@ -44,19 +52,27 @@ class Variants:
                 raise RecipeError("bake needs images", evidence=f"{data.pool.name} holds other values")
             key += [to_plain(data.preprocess)]
         if conversion.mode in STATIC:
-            key += [data.calibration.sha256, to_plain(data.preprocess)]
+            key += [data.calibration.sha256, to_plain(data.calibration.preprocess)]
+            if conversion.bake and not data.calibration.pool.are_images:
+                raise RecipeError("bake needs raw images to calibrate with", evidence=data.calibration.pool.name)
         if conversion.trainable:
             key += [to_plain(source.recipe.head), len(data.pool.classes)]
-        from importlib.metadata import version
+        if conversion.quantizer == "litert":
+            key += [require()]
 
         def fill(folder: Path) -> None:
             if conversion.trainable:
                 self._trainable(source, conversion, folder)
                 return
-            flatbuffer = convert(self._freeze(source, conversion), conversion, self._calibration(conversion))
+            flatbuffer = quantize(
+                self._freeze(source, conversion),
+                conversion,
+                self._calibration(conversion),
+                deadline_s=source.recipe.target.deadline_s,
+            )
             (folder / "model.tflite").write_bytes(flatbuffer)
 
-        return cached("flatbuffer", key_of(key, version("tensorflow"), __version__), fill) / "model.tflite"
+        return cached("flatbuffer", key_of(key, tensorflow_version(), __version__), fill) / "model.tflite"
 
     def _trainable(self, source: Source, conversion: Conversion, folder: Path) -> None:
         """`model.tflite`, and `features.tflite` where the backbone cannot be in one file with a head that learns."""
@@ -76,7 +92,8 @@ class Variants:
 
     def _freeze(self, source: Source, conversion: Conversion) -> Path:
         raw = "float32" if conversion.mode in STATIC else "uint8"
-        kind = f"{source.fingerprint}-{raw if conversion.bake else 'normalized'}"
+        inside = key_of(raw, to_plain(source.data.preprocess)) if conversion.bake else "normalized"
+        kind = f"{source.fingerprint}-{inside}"
         if kind not in self._frozen:
             bake = source.data.preprocess if conversion.bake else None
             self._frozen[kind] = freeze(source.model, Path(self._folder.name) / kind, bake=bake, raw_type=raw)

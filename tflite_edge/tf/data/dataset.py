@@ -12,7 +12,7 @@ from tflite_edge.harness.preprocess import normalize
 from tflite_edge.records.errors import DataError
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import DataSource
-from tflite_edge.tf.data.sources import Pool
+from tflite_edge.tf.data.sources import Pool, open_source
 
 # Below this, activation ranges are luck: the converter would not complain, the int8 model would be wrong.
 MIN_CALIBRATION = 10
@@ -70,7 +70,8 @@ class Split:
 
 @dataclass
 class Dataset:
-    """train, calibration and test never share a sample; `calibration` is the representative dataset."""
+    """train, calibration and test never share a sample; `calibration` is the representative dataset, and may be of
+    another pool."""
 
     pool: Pool
     preprocess: Preprocess
@@ -82,7 +83,8 @@ class Dataset:
 
     def unseen_by_the_test(self, most: int = 500) -> Split:
         """Up to `most` samples of train and calibration together, for choices that must not look at the test."""
-        wanted = np.sort(np.concatenate([self.calibration.wanted, self.train.wanted]))
+        own = [self.calibration.wanted] if self.calibration.pool is self.pool else []
+        wanted = np.sort(np.concatenate([*own, self.train.wanted]))
         spread = np.linspace(0, len(wanted) - 1, min(most, len(wanted))).round().astype(int)
         return Split(self.pool, wanted[spread], self.preprocess)
 
@@ -99,7 +101,8 @@ def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
     """Deterministic splits by `source.seed`, stratified by class; a source's own test split is kept.
 
     What looks for anomalies is trained and calibrated with normal samples: the others are for the test.
-    Raises DataError when calibration would have fewer than MIN_CALIBRATION samples or test none.
+    Raises DataError when calibration would have fewer than MIN_CALIBRATION samples or test none, or when a
+    representative dataset of its own does not fit.
     """
     generator = np.random.default_rng(source.seed)
     anomaly = source.task == "anomaly"
@@ -126,16 +129,18 @@ def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
         "calibration": [rest[:cut] for rest, cut in zip(rests, cuts, strict=True)],
         "test": tests,
     }
-    calibration = _round_robin(parts["calibration"], source.calibration_samples)
-    _refuse_few(pool, calibration, np.concatenate(parts["test"]), source)
+    calibration = Split(pool, round_robin(parts["calibration"], source.calibration_samples), preprocess)
+    if source.representative:
+        calibration = _representative(source, pool, preprocess)
+    _refuse_few(calibration, np.concatenate(parts["test"]), source)
     notes = list(pool.notes)
-    if len(calibration) < 100:
-        notes.append(f"{len(calibration)} calibration samples are few; 100 to 500 are usual")
+    if len(calibration.wanted) < 100:
+        notes.append(f"{len(calibration.wanted)} calibration samples are few; 100 to 500 are usual")
     return Dataset(
         pool,
         preprocess,
         Split(pool, np.sort(np.concatenate(parts["train"])), preprocess),
-        Split(pool, calibration, preprocess),
+        calibration,
         Split(pool, np.sort(np.concatenate(parts["test"])), preprocess),
         notes,
         anomaly,
@@ -169,17 +174,41 @@ def _groups(pool: Pool) -> list[np.ndarray]:
     return [np.flatnonzero(pool.y == label) for label in np.unique(pool.y)]
 
 
-def _round_robin(groups: list[np.ndarray], count: int) -> np.ndarray:
+def _representative(source: DataSource, pool: Pool, preprocess: Preprocess) -> Split:
+    """The representative dataset that the user brings, up to `calibration_samples`, evenly spread. Raises DataError."""
+    own = open_source(source.representative)
+    if own.are_images and not pool.are_images:
+        raise DataError(
+            f"{own.name} holds images and {pool.name} other values", do="a representative .npz with float32 x"
+        )
+    if not own.are_images:
+        assert isinstance(own.samples, np.ndarray)
+        have = tuple(own.samples.shape[1:])
+        size = (*preprocess.size, preprocess.channels) if preprocess.size else None
+        wanted = size or (pool.samples.shape[1:] if isinstance(pool.samples, np.ndarray) else ())
+        if have != wanted:
+            raise DataError(
+                f"{own.name} holds samples of {list(have)}, but the model takes {list(wanted)}",
+                do="float32 x as the model takes it, or images, which are fitted",
+            )
+    fed = Preprocess(channels=preprocess.channels) if pool.are_images and not own.are_images else preprocess
+    count = min(len(own.samples), source.calibration_samples)
+    return Split(own, np.linspace(0, len(own.samples) - 1, count).round().astype(np.int64), fed)
+
+
+def round_robin(groups: list[np.ndarray], count: int) -> np.ndarray:
     """Up to `count` samples, one of every group in turn: balanced, and the first few are already diverse."""
     turns = [(turn, number, index) for number, group in enumerate(groups) for turn, index in enumerate(group)]
     return np.array([index for _, _, index in sorted(turns)[:count]], dtype=np.int64)
 
 
-def _refuse_few(pool: Pool, calibration: np.ndarray, test: np.ndarray, source: DataSource) -> None:
-    if len(calibration) < MIN_CALIBRATION:
+def _refuse_few(calibration: Split, test: np.ndarray, source: DataSource) -> None:
+    pool, count = calibration.pool, len(calibration.wanted)
+    if count < MIN_CALIBRATION:
+        share = "" if source.representative else f", {source.calibration} of them set aside"
         raise DataError(
-            f"too few calibration samples: {len(calibration)}, at least {MIN_CALIBRATION} are needed",
-            evidence=f"{pool.name} has {len(pool.samples)} samples, {source.calibration} of them set aside",
+            f"too few calibration samples: {count}, at least {MIN_CALIBRATION} are needed",
+            evidence=f"{pool.name} has {len(pool.samples)} samples{share}",
             do="add samples, or raise [data] calibration or calibration_samples",
         )
     if len(test) == 0:
