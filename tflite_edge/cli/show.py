@@ -219,6 +219,7 @@ def facts(facts: Facts) -> Iterable[Table | str]:
         yield f"float operators left: {len(facts.float_operators)}: {named}"
     if facts.dynamic_shapes:
         yield "some activations have dynamic shapes"
+    yield from show_model.described(facts)
     yield from show_model.signatures(facts)
     yield f"smallest runtime, as the converter wrote it: {file.min_runtime_version or '-'}"
 

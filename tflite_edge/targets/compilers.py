@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,17 @@ class Compiled:
     total: int | None = None
 
 
+def find(program: str) -> str | None:
+    """Its path: of the PATH, or of the environment that runs us, whose programs need not be on the PATH."""
+    return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
+
+
 def compiled(target: str, model: str, *, deadline_s: float = DEADLINE_S) -> Compiled:
     """Ask the target's compiler about the model, in a folder of its own. Never raises: rules stand without it."""
     program = PROGRAMS.get(target.partition("-")[0], "")
     if not program:
         return Compiled("", "this target has none")
-    found = shutil.which(program)
+    found = find(program)
     if not found:
         return Compiled(program, f"{program} is not installed; these are the rules alone")
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
