@@ -52,6 +52,24 @@ def compiled(target: str, model: str, *, deadline_s: float = DEADLINE_S) -> Comp
     return read_vela(done.stdout) if program == "vela" else read_edgetpu(done.stdout + done.stderr)
 
 
+def edgetpu(model: Path, *, deadline_s: float = DEADLINE_S) -> tuple[bytes, Compiled]:
+    """(the model compiled for the Edge TPU, what the compiler said); no bytes where it is missing or refuses."""
+    found = find(PROGRAMS["coral"])
+    if not found:
+        return b"", Compiled(PROGRAMS["coral"], f"{PROGRAMS['coral']} is not installed here")
+    with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
+        argv = [found, "--show_operations", "--out_dir", folder, str(model.resolve())]
+        try:
+            done = subprocess.run(
+                argv, capture_output=True, text=True, timeout=deadline_s, check=False, cwd=folder, errors="replace"
+            )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            return b"", Compiled(PROGRAMS["coral"], f"{PROGRAMS['coral']} gave no answer: {str(error)[:200]}")
+        made = Path(folder) / f"{model.stem}_edgetpu.tflite"
+        said = read_edgetpu(done.stdout + done.stderr)
+        return (made.read_bytes() if done.returncode == 0 and made.is_file() else b""), said
+
+
 def read_edgetpu(log: str) -> Compiled:
     """What edgetpu_compiler 16.0 prints, by logs that its users published: two lines count the operators where some are
     left to the CPU (google-coral/edgetpu, issue 433), one where none are (WongKinYiu/yolov7, pull request 1672), and a
