@@ -21,7 +21,7 @@ from tflite_edge.records.plain import from_plain
 from tflite_edge.runner.delegate import Accelerated, accelerate
 
 TOP = 5
-# What an accelerator's answer may differ by, in tolerances: as far as the kernels of the two runtimes differ on a CPU.
+# What an accelerator may differ by, in tolerances: as far as two runtimes were seen to differ on a CPU (one int8 file).
 LOOSE = 65
 
 
