@@ -178,6 +178,12 @@ def zipped(*entries, method=zipfile.ZIP_DEFLATED):
     return buffer.getvalue()
 
 
+def test_weights_that_hold_the_letters_of_an_archive_by_chance_are_no_archive():
+    for unlucky in (DATA + appended.END + bytes(100), DATA + appended.END, DATA + appended.END + bytes(19)):
+        assert appended.split(unlucky) == (unlucky, {})
+        assert appended.split(appended.append(unlucky, {"a": b"b"})) == (unlucky, {"a": b"b"})
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../b", "a\\..\\b", "a//b", ".", "\x1b[2J"])
 def test_names_that_lead_outside_are_refused_and_said(name):
     evil = zipped((name, b"x"))

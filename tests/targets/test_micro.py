@@ -38,8 +38,11 @@ def test_without_the_package_the_estimate_says_what_it_is():
     assert "not measured: " in why
 
 
-def test_a_measurement_that_does_not_end_is_none():
-    assert micro.smallest_arena(real.PATH, python="/usr/bin/yes", deadline_s=0.2) == (
+def test_a_measurement_that_does_not_end_is_none(tmp_path):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nexec sleep 30\n")
+    program.chmod(0o755)
+    assert micro.smallest_arena(real.PATH, python=str(program), deadline_s=0.2) == (
         None,
         "TFLite Micro gave no answer within 0.2 s",
     )

@@ -6,7 +6,7 @@ import pytest
 
 from tests.flatbuffer import real, tiny
 from tflite_edge.flatbuffer import inspect
-from tflite_edge.records.errors import MissingError, TargetError
+from tflite_edge.records.errors import MissingError, ModelError, TargetError
 from tflite_edge.targets import compilers, vela
 
 needs_vela = pytest.mark.skipif(not compilers.find("vela"), reason="needs ethos-u-vela")
@@ -27,12 +27,14 @@ def test_an_int8_model_goes_to_the_npu(accelerator):
 
 
 @needs_vela
-def test_of_a_float_model_nothing_does(tmp_path):
-    (tmp_path / "float.tflite").write_bytes(tiny.build([tiny.X, tiny.Y, tiny.KERNEL, tiny.BIAS], [tiny.DENSE]))
-    content, estimate = vela.compile_for(tmp_path / "float.tflite", "ethos-u55-32")
-    assert (estimate.npu_operators, estimate.cpu_operators) == (0, 1)
-    assert (estimate.cycles, estimate.npu_cycles, estimate.inference_s) == (None, None, None)
-    assert [operator.name for operator in inspect(content).operators] == ["FULLY_CONNECTED"]
+def test_what_vela_refuses_is_said_in_its_words_and_without_its_traceback(tmp_path):
+    """It wants options even where the format lets them be left out."""
+    (tmp_path / "bare.tflite").write_bytes(tiny.build([tiny.X, tiny.Y, tiny.KERNEL, tiny.BIAS], [tiny.DENSE]))
+    with pytest.raises(ModelError, match=r"Vela refuses bare\.tflite") as refused:
+        vela.compile_for(tmp_path / "bare.tflite", "ethos-u55-32")
+    assert "Failed to Parse TFLite file" in refused.value.evidence
+    assert "File " not in refused.value.evidence
+    assert refused.value.do
 
 
 @needs_vela

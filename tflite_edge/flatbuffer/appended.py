@@ -7,6 +7,7 @@ Nothing is ever unpacked to the disk. What a stranger appended is read within li
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from tflite_edge.records.errors import ModelError
 
 END = b"PK\x05\x06"  # of an archive
+RECORD_BYTES = 22  # of END and what it counts; the last two are the length of a comment
 TAIL_BYTES = 66_000  # its comment can be 64 KiB long
 MOST_FILES, MOST_BYTES = 64, 16 << 20  # of all files together, unpacked
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: the same files give the same bytes
@@ -34,8 +36,9 @@ def append(model: bytes, files: Mapping[str, bytes]) -> bytes:
     """`model` with `files` behind it, stored whole, which is what the Task Library reads. Without files: `model`."""
     if not files:
         return model
-    buffer = io.BytesIO(model)
-    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:  # "a": places are counted from the file's front
+    buffer = io.BytesIO()
+    buffer.write(model)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # its places are counted from the model's front
         for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(name, date_time=EPOCH)
             entry.external_attr, entry.create_system = 0o100644 << 16, 3  # a file of Unix, also when made on Windows
@@ -46,7 +49,7 @@ def append(model: bytes, files: Mapping[str, bytes]) -> bytes:
 def split(data: bytes | memoryview) -> tuple[bytes | memoryview, dict[str, bytes]]:
     """(the flatbuffer, the files behind it). Raises ModelError for an archive that is damaged, or not to be trusted:
     names that lead out of a folder, more than MOST_FILES, more than MOST_BYTES."""
-    if END not in bytes(data[-TAIL_BYTES:]):
+    if not _ends_archive(bytes(data[-TAIL_BYTES:])):  # weights may hold its four letters by chance
         return data, {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -59,6 +62,12 @@ def split(data: bytes | memoryview) -> tuple[bytes | memoryview, dict[str, bytes
     if start < 8:
         raise _refused("it begins before the model does")
     return data[:start], files
+
+
+def _ends_archive(tail: bytes) -> bool:
+    """Is the last record of an archive, with the comment behind it, what `tail` ends with?"""
+    places = (found.start() + RECORD_BYTES for found in re.finditer(re.escape(END), tail))
+    return any(at + int.from_bytes(tail[at - 2 : at], "little") == len(tail) for at in places if at <= len(tail))
 
 
 def _refuse_odd(entries: list[zipfile.ZipInfo]) -> None:

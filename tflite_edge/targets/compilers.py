@@ -43,13 +43,20 @@ def compiled(target: str, model: str, *, deadline_s: float = DEADLINE_S) -> Comp
             argv += ["--show-cpu-operations"]
         else:
             argv = [found, "--show_operations", "--out_dir", folder, str(Path(model).resolve())]
-        try:
-            done = subprocess.run(
-                argv, capture_output=True, text=True, timeout=deadline_s, check=False, cwd=folder, errors="replace"
-            )
-        except (subprocess.TimeoutExpired, OSError) as error:
-            return Compiled(program, f"{program} gave no answer: {str(error)[:200]}")
+        done, why = _ran(argv, folder, deadline_s)
+    if done is None:
+        return Compiled(program, f"{program} gave no answer: {why}")
     return read_vela(done.stdout) if program == "vela" else read_edgetpu(done.stdout + done.stderr)
+
+
+def _ran(argv: list[str], folder: str, deadline_s: float) -> tuple[subprocess.CompletedProcess[str] | None, str]:
+    """(what a compiler did in `folder`, ""), or (None, why it gave no answer)."""
+    try:
+        return subprocess.run(
+            argv, capture_output=True, text=True, timeout=deadline_s, check=False, cwd=folder, errors="replace"
+        ), ""
+    except (subprocess.TimeoutExpired, OSError) as error:
+        return None, str(error)[:200]
 
 
 def edgetpu(model: Path, *, deadline_s: float = DEADLINE_S) -> tuple[bytes, Compiled]:
@@ -59,12 +66,9 @@ def edgetpu(model: Path, *, deadline_s: float = DEADLINE_S) -> tuple[bytes, Comp
         return b"", Compiled(PROGRAMS["coral"], f"{PROGRAMS['coral']} is not installed here")
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
         argv = [found, "--show_operations", "--out_dir", folder, str(model.resolve())]
-        try:
-            done = subprocess.run(
-                argv, capture_output=True, text=True, timeout=deadline_s, check=False, cwd=folder, errors="replace"
-            )
-        except (subprocess.TimeoutExpired, OSError) as error:
-            return b"", Compiled(PROGRAMS["coral"], f"{PROGRAMS['coral']} gave no answer: {str(error)[:200]}")
+        done, why = _ran(argv, folder, deadline_s)
+        if done is None:
+            return b"", Compiled(PROGRAMS["coral"], f"{PROGRAMS['coral']} gave no answer: {why}")
         made = Path(folder) / f"{model.stem}_edgetpu.tflite"
         said = read_edgetpu(done.stdout + done.stderr)
         return (made.read_bytes() if done.returncode == 0 and made.is_file() else b""), said

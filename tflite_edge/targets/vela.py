@@ -80,7 +80,11 @@ def _run(argv: list[str], folder: str, name: str, deadline_s: float) -> str:
             do="look at the file with `tflite-edge inspect`: it may be damaged; or try another version of ethos-u-vela",
         )
     if done.returncode:
-        raise ModelError(f"Vela refuses {name}", evidence=_tail(done.stdout + done.stderr))
+        raise ModelError(
+            f"Vela refuses {name}",
+            evidence=_tail(done.stdout + done.stderr),
+            do="`tflite-edge check MODEL --target ethos-u55-256` says what an Ethos-U takes",
+        )
     return done.stdout + done.stderr
 
 
@@ -113,5 +117,7 @@ def read(table: str, log: str, vela: str) -> VelaEstimate:
 
 
 def _tail(log: str) -> str:
-    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("Warning: No ")]
+    """Its last words, without the frames of a traceback."""
+    last = log.rpartition("Traceback (most recent call last):")[2]
+    lines = [line.rstrip() for line in last.splitlines() if line.strip() and not line.startswith((" ", "Warning: No "))]
     return "\n".join(line[:200] for line in lines[-5:])
