@@ -198,6 +198,10 @@ def test_bombs_are_refused_before_they_are_unpacked():
         with pytest.raises(ModelError, match="cannot be read") as refused:
             appended.split(evil)
         assert "it holds more than" in refused.value.evidence
+    many = zipped(*[(f"{n:0100}", b"") for n in range(1_000)])
+    with pytest.raises(ModelError, match="cannot be read") as refused:
+        appended.split(many)
+    assert "its directory takes" in refused.value.evidence
     lying = bytearray(zipped(("zeros", bytes(1 << 20))))
     for at in (lying.index(b"PK\x01\x02") + 24, lying.index(b"PK\x03\x04") + 22):  # the size that is claimed
         struct.pack_into("<I", lying, at, 10)

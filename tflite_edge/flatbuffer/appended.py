@@ -18,18 +18,12 @@ from tflite_edge.records.errors import ModelError
 END = b"PK\x05\x06"  # of an archive
 RECORD_BYTES = 22  # of END and what it counts; the last two are the length of a comment
 TAIL_BYTES = 66_000  # its comment can be 64 KiB long
+LOCATOR_64 = b"PK\x06\x07"  # of the second directory that archives above 4 GB have
 MOST_FILES, MOST_BYTES = 64, 16 << 20  # of all files together, unpacked
+MOST_DIRECTORY_BYTES = 1 << 16
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: the same files give the same bytes
-BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    ValueError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    OverflowError,
-)  # fmt: skip - what zipfile raises at bytes that are none; RuntimeError: they are encrypted
+# What zipfile raises at bytes that are none; RuntimeError: they are encrypted.
+BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, OSError, EOFError, RuntimeError, OverflowError)
 
 
 def append(model: bytes, files: Mapping[str, bytes]) -> bytes:
@@ -49,8 +43,13 @@ def append(model: bytes, files: Mapping[str, bytes]) -> bytes:
 def split(data: bytes | memoryview) -> tuple[bytes | memoryview, dict[str, bytes]]:
     """(the flatbuffer, the files behind it). Raises ModelError for an archive that is damaged, or not to be trusted:
     names that lead out of a folder, more than MOST_FILES, more than MOST_BYTES."""
-    if not _ends_archive(bytes(data[-TAIL_BYTES:])):  # weights may hold its four letters by chance
+    tail = bytes(data[-TAIL_BYTES:])
+    record = _last_record(tail)
+    if record is None:
         return data, {}
+    (directory_bytes,) = struct.unpack_from("<I", tail, record + 12)
+    if directory_bytes > MOST_DIRECTORY_BYTES or tail[max(0, record - 20) :].startswith(LOCATOR_64):
+        raise _refused(f"its directory takes {directory_bytes:,} bytes, or is that of a huge archive")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -64,10 +63,14 @@ def split(data: bytes | memoryview) -> tuple[bytes | memoryview, dict[str, bytes
     return data[:start], files
 
 
-def _ends_archive(tail: bytes) -> bool:
-    """Is the last record of an archive, with the comment behind it, what `tail` ends with?"""
-    places = (found.start() + RECORD_BYTES for found in re.finditer(re.escape(END), tail))
-    return any(at + int.from_bytes(tail[at - 2 : at], "little") == len(tail) for at in places if at <= len(tail))
+def _last_record(tail: bytes) -> int | None:
+    """Where the record of an archive lies that, with its comment, `tail` ends with; weights may hold its letters by
+    chance."""
+    for found in re.finditer(re.escape(END), tail):
+        end = found.start() + RECORD_BYTES
+        if end <= len(tail) and end + int.from_bytes(tail[end - 2 : end], "little") == len(tail):
+            return found.start()
+    return None
 
 
 def _refuse_odd(entries: list[zipfile.ZipInfo]) -> None:
