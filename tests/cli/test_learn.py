@@ -93,6 +93,7 @@ def test_modes_are_of_models_that_do_not_learn_and_those_that_do_have_names_of_t
     assert "a bundle has one model" in edge(*pair, "--for", "pi4", code=2).stderr
     one = ("package", folder, "--model", "trainable-float", "-o", tmp_path)
     assert "Micro does not" in edge(*one, "--for", "mcu", code=2).stderr
+    assert "an Edge TPU does not" in edge(*one, "--for", "coral-usb", code=2).stderr
 
 
 @pytest.mark.slow

@@ -98,8 +98,9 @@ def package(
 def _refuse_learning(build: Build, target: str) -> None:
     """Raise UsageError for what learns where it cannot."""
     if build.variant.learning is not None and target not in BOARDS:
+        where = "an Edge TPU" if target in CORALS else "TensorFlow Lite Micro"
         raise UsageError(
-            f"{build.variant.file} learns, and on {target} nothing does",
+            f"{build.variant.file} learns, and {where} does not",
             do="pack another with --model, or this one for a board",
         )
     if build.variant.features:
