@@ -12,7 +12,6 @@ from tflite_edge.deploy import mcu
 from tflite_edge.deploy.accelerator import Accelerator, Contents, placed, table
 from tflite_edge.deploy.build import Build
 from tflite_edge.flatbuffer import Facts, inspect
-from tflite_edge.flatbuffer.strip import strip
 from tflite_edge.records.errors import ModelError
 from tflite_edge.records.plain import to_plain
 from tflite_edge.records.verdict import Finding
@@ -29,8 +28,7 @@ def ethos_files(build: Build, target: str, *, accept_degraded: bool = False) -> 
     found = placed(build.model, target, accept_degraded=accept_degraded)
     name = build.manifest.name
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
-        plain = Path(folder) / Path(build.variant.file).name
-        plain.write_bytes(strip(build.model, "mcu")[0])
+        plain = mcu.stripped(build.model, Path(folder))
         content, estimate = vela.compile_for(plain, target)
         if not estimate.npu_operators and not accept_degraded:
             raise ModelError(
@@ -43,7 +41,8 @@ def ethos_files(build: Build, target: str, *, accept_degraded: bool = False) -> 
         arena, why = arena_of(inspect(model))
         sources = mcu.sources(model, name, arena, why, methods(model))
     command = f"vela {plain.name} --accelerator-config {target}"
-    said = f"Vela {estimate.vela}: {estimate.npu_operators} operators on the NPU, {estimate.cpu_operators} on the CPU"
+    split = f"{estimate.npu_operators} operators on the NPU, {estimate.cpu_operators} on the CPU, as Vela splits them"
+    said = f"Vela {estimate.vela}: {split}"
     accelerator = Accelerator(found, said, model.name, command, estimate)
     findings = () if not estimate.cpu_operators else (_left(estimate, target),)
     files = {
@@ -81,10 +80,6 @@ def arena_of(facts: Facts) -> tuple[int, str]:
 
 def summary(estimate: VelaEstimate) -> Iterable[str]:
     """Vela's estimate in sentences."""
-    yield (
-        f"Vela {estimate.vela} for {estimate.accelerator}: {estimate.npu_operators} operators on the NPU, "
-        f"{estimate.cpu_operators} on the CPU, as Vela splits them"
-    )
     if estimate.cycles is not None and estimate.inference_s is not None:
         yield (
             f"estimated by Vela, not measured: {estimate.cycles:,} cycles, {1e3 * estimate.inference_s:.3f} ms for an "
@@ -103,7 +98,7 @@ def _left(estimate: VelaEstimate, target: str) -> Finding:
 
 
 def _read_me(build: Build, target: str, accelerator: Accelerator, estimate: VelaEstimate, arena: str) -> str:
-    record, said = build.preprocess, "".join(f"- {line}.\n" for line in summary(estimate))
+    record, said = build.preprocess, "".join(f"- {line}.\n" for line in (accelerator.compiler, *summary(estimate)))
     return (
         f"# {build.manifest.name} for {target}\n\n"
         "Add the model's two files to the firmware, with Arm's driver (ethos-u-core-driver) and tflite-micro's ethos_u "

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tflite_edge.flatbuffer import Facts, inspect, rules
-from tflite_edge.records.errors import ModelError
+from tflite_edge.flatbuffer.strip import strip
+from tflite_edge.records.errors import EdgeError, ModelError
 from tflite_edge.targets.micro import smallest_arena
+from tflite_edge.targets.proof import prove
 
 # The Add… methods of tflite-micro's MicroMutableOpResolver that stand for a builtin operator, as of 2025
 # (tensorflow/lite/micro/micro_mutable_op_resolver.h), by the builtin's name.
@@ -34,6 +36,7 @@ METHODS = {
 }
 ALIGNMENT_BYTES = 16  # what TFLite Micro asks of a model and of its arena
 PER_LINE = 16
+PROOF_RUNS = 5  # random inputs: stripping changes no kernel
 # What the interpreter and its kernels keep in the arena besides activations, rounded up.
 ROOM_BYTES, ROOM_OPERATOR_BYTES = 4096, 512
 ROOM_CHANNEL_BYTES = 8  # a multiplier and a shift, int32 each, for each scale of a kernel (kernels/conv_common.cc)
@@ -96,6 +99,17 @@ inline TfLiteStatus {_camel(symbol)}Register({_camel(symbol)}Resolver& resolver)
 """
     files = {f"{symbol}_model.h": header, f"{symbol}_model.c": body, f"{symbol}_ops.h": ops}
     return {file: text.encode() for file, text in files.items()}
+
+
+def stripped(model: Path, folder: Path, suffix: str = "") -> Path:
+    """`model` in `folder` without what no microcontroller reads: names, labels, signatures. Proven to answer the same,
+    and so raises MissingError where no runtime is installed to ask."""
+    path = folder / f"{model.stem}{suffix}.tflite"
+    path.write_bytes(strip(model, "mcu")[0])
+    different = [proof.different for proof in prove(str(model), str(path), runs=PROOF_RUNS) if proof.different]
+    if different:
+        raise EdgeError(f"{model} answers otherwise once it is stripped", evidence="\n".join(different))
+    return path
 
 
 def arena_of(model: Path, python: str = sys.executable) -> tuple[int, str]:

@@ -15,13 +15,11 @@ from tflite_edge.deploy.bundle import board_bundle
 from tflite_edge.deploy.coral import CORALS, coral_files
 from tflite_edge.deploy.ethos import ethos_files
 from tflite_edge.flatbuffer import rules
-from tflite_edge.flatbuffer.strip import strip
 from tflite_edge.records.board import BOARDS, board_named
-from tflite_edge.records.errors import EdgeError, UsageError
+from tflite_edge.records.errors import UsageError
 from tflite_edge.records.event import Listener, silent
 from tflite_edge.records.plain import nearest
 from tflite_edge.records.verdict import Finding, verdict_of
-from tflite_edge.targets.proof import prove
 
 MCU = "mcu"
 ETHOS = tuple(name for name in rules.TARGETS if name.startswith("ethos-"))
@@ -125,12 +123,7 @@ def mcu_files(build: Build) -> Contents:
     """The model as C source, without what no microcontroller reads, with what a firmware must do around it."""
     mcu.resolver(build.model)  # refused before it is run
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
-        model = Path(folder) / build.model.name.replace(".tflite", "-mcu.tflite")
-        model.write_bytes(strip(build.model, "mcu")[0])
-        different = [proof.different for proof in prove(str(build.model), str(model), runs=5) if proof.different]
-        if different:
-            raise EdgeError(f"{build.model} answers otherwise once it is stripped", evidence="\n".join(different))
-        return _mcu_sources(build, model)
+        return _mcu_sources(build, mcu.stripped(build.model, Path(folder), "-mcu"))
 
 
 def _mcu_sources(build: Build, model: Path) -> Contents:
