@@ -42,7 +42,7 @@ def coral_files(
     )
     board = BOARDS[target.partition("@")[2] or BOARD]
     files = board_bundle(build, board, runtime, listen, compiled)
-    notes = [f"for a Coral on a {board.title} ({CORAL}@BOARD for another); compiler: {compiler.said}"]
+    notes = [f"for a Coral on a {board.title} ({CORAL}@BOARD for another)"]
     if not content:
         notes.append(f"to use the Edge TPU: {command} on x86-64 Debian, and put {compiled_name} beside {name}")
     return Contents(files, tuple(notes), found.findings, accelerator)

@@ -44,7 +44,8 @@ def ethos_files(build: Build, target: str, *, accept_degraded: bool = False) -> 
     split = f"{estimate.npu_operators} operators on the NPU, {estimate.cpu_operators} on the CPU, as Vela splits them"
     said = f"Vela {estimate.vela}: {split}"
     accelerator = Accelerator(found, said, model.name, command, estimate)
-    findings = () if not estimate.cpu_operators else (_left(estimate, target),)
+    edges = sum(row.edge for row in found.rows)  # which only write inputs and outputs down in another type
+    findings = (_left(estimate, target),) if estimate.cpu_operators > edges else ()
     files = {
         **sources,
         model.name: content,
