@@ -14,6 +14,7 @@ from tflite_edge.deploy.build import open_build
 from tflite_edge.deploy.bundle import Compiled, own_files
 from tflite_edge.harness.runtime import Chosen
 from tflite_edge.records.board import BOARDS
+from tflite_edge.records.card import DELEGATES
 from tflite_edge.runner import delegate
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")]
@@ -97,6 +98,10 @@ def classify(folder, *arguments, driver=None, code=0):
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def test_every_delegate_that_a_card_may_name_has_a_library():
+    assert tuple(delegate.LIBRARIES) == DELEGATES
 
 
 def test_a_driver_that_works_is_used_on_every_runtime(bundle, drivers, runtime, image_folder):
