@@ -61,8 +61,10 @@ def own_files(build: Build, board: Board, runtime: str, compiled: Compiled = PLA
     """(the card, everything but other makers' files and what tells of them)."""
     card, smoke = _proof(build, board, runtime)
     card = replace(card, delegate=compiled.delegate, compiled=compiled.file, compiled_sha256=compiled.sha256)
+    features = build.variant.features
     return card, {
         **compiled.files,
+        **({features: (build.folder / features).read_bytes()} if features else {}),
         build.variant.file: build.model.read_bytes(),
         "labels.txt": "".join(f"{label}\n" for label in card.labels).encode(),
         CARD: _json(to_plain(card)),
@@ -112,6 +114,8 @@ def _proof(build: Build, board: Board, runtime: str) -> tuple[Card, bytes]:
         tolerance=tolerance,
         trainable=build.variant.learning is not None,
         spare=spare,
+        features=build.variant.features,
+        features_sha256=build.variant.features_sha256,
         notes=[why],
     )
     return card, buffer.getvalue()

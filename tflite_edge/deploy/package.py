@@ -101,12 +101,6 @@ def _refuse_learning(build: Build, target: str) -> None:
             f"{build.variant.file} learns, and {where} does not",
             do="pack another with --model, or this one for a board",
         )
-    if build.variant.features:
-        raise UsageError(
-            f"{build.variant.file} learns from the features of another file, and a bundle has one model",
-            evidence=build.variant.features,
-            do="convert with --trainable --quantize float32 or dynamic, and pack that with --model",
-        )
 
 
 def _contents(build: Build, target: str, runtime: str, listen: Listener, accept_degraded: bool) -> Contents:

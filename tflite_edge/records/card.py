@@ -21,6 +21,7 @@ class Card:
 
     runtime: the one the expected answer of the smoke test is for; threads: of its interpreter.
     board: what the bundle was packed for. machine, python: what its wheels are built for, such as ("3.11",).
+    features, features_sha256: of a head that learns, the file that computes what it takes.
     trainable: the model can learn (`classify learn`). spare: so many labels at the end are of outputs without a class.
     tolerance: largest difference of an output to the expected one, in units of the output.
     delegate: a key of DELEGATES, "" without an accelerator; compiled: the model's file for it, which may yet have to be
@@ -45,6 +46,8 @@ class Card:
     compiled_sha256: str = ""
     trainable: bool = False
     spare: int = 0
+    features: str = ""
+    features_sha256: str = ""
     notes: List[str] = field(default_factory=list)
     schema: int = SCHEMA
 

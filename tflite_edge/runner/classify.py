@@ -14,6 +14,7 @@ import numpy as np
 
 from tflite_edge.harness.preprocess import Array, dequantize, normalize, to_input
 from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals
+from tflite_edge.harness.trainable import Trainable
 from tflite_edge.records.card import CARD, SMOKE, Card
 from tflite_edge.records.errors import BundleError, DataError, MissingError
 from tflite_edge.records.job import Runtime
@@ -45,6 +46,9 @@ class Classifier:
         self.folder = folder
         self._path = os.path.join(folder, self.card.model)
         _prove(self._path, self.card.model_sha256)
+        features = os.path.join(folder, self.card.features) if self.card.features else None
+        if features:
+            _prove(features, self.card.features_sha256)
         chosen = choose(self.card.runtime)
         self._chosen = chosen
         self._interpreter = open_interpreter(self._path, chosen, self.card.threads)
@@ -60,6 +64,8 @@ class Classifier:
                 f"{len(self.card.labels)} labels for a model of {outputs} classes",
                 do="pack the model with the labels it was made with",
             )
+        # A head whose features another file computes, or one that was taught, runs by its signatures.
+        self._model = Trainable(self._path, chosen, self.card.threads, features) if features else None
         self._lock = threading.Lock()
 
     @property
@@ -76,6 +82,8 @@ class Classifier:
 
         raw: one sample as the card's preprocessing takes it, uint8 [H, W, C] for images.
         """
+        if self._model is not None:
+            return self._signed_outputs(self._model, raw)
         shape = tuple(int(size) for size in self._source["shape"][1:])
         if raw.shape != shape:
             raise DataError(f"the model takes {list(shape)}, not {list(raw.shape)}")
@@ -87,6 +95,14 @@ class Classifier:
             output = self._interpreter.get_tensor(self._sink["index"])
             seconds = perf_counter() - began
         return dequantize(output, *self._sink["quantization"]).reshape(-1), seconds
+
+    def _signed_outputs(self, model: Trainable, raw: Array) -> Tuple[Array, float]:
+        images: Array = np.asarray(raw)[np.newaxis]
+        with self._lock:
+            model.check(images, "the image")
+            began = perf_counter()
+            values = model.infer(images, self.card.preprocess)[0]
+            return values, perf_counter() - began
 
     def answer(self, raw: Array) -> Dict[str, Any]:
         """The answer to one sample as JSON-ready values: label, score and top for classes, else values or error."""
