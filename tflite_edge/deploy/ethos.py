@@ -25,6 +25,7 @@ SCRATCH = ("scratch", "scratch_fast")  # Vela's names of its own memory in the a
 def ethos_files(build: Build, target: str, *, accept_degraded: bool = False) -> Contents:
     """The files for `target` and what was found. Raises MissingError without Vela, ModelError where nothing of the
     model runs on the NPU, or what is left to the microcontroller has no kernel there."""
+    vela.program()  # refused before anything is run
     found = placed(build.model, target, accept_degraded=accept_degraded)
     name = build.manifest.name
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:

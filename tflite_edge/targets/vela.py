@@ -40,6 +40,14 @@ class VelaEstimate:
     flash_bytes: int
 
 
+def program() -> str:
+    """The path of `vela`. Raises MissingError."""
+    found = compilers.find("vela")
+    if not found:
+        raise MissingError("Vela is not installed", evidence="no program `vela` is found", do=INSTALL)
+    return found
+
+
 def compile_for(
     model: Path, accelerator: str, *, deadline_s: float = compilers.DEADLINE_S
 ) -> tuple[bytes, VelaEstimate]:
@@ -47,11 +55,9 @@ def compile_for(
 
     Raises MissingError without Vela, ModelError for what it refuses, TargetError where it crashes or does not end.
     """
-    program = compilers.find("vela")
-    if not program:
-        raise MissingError("Vela is not installed", evidence="no program `vela` is found", do=INSTALL)
+    found = program()
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
-        argv = [program, str(model.resolve()), "--accelerator-config", accelerator, "--output-dir", folder]
+        argv = [found, str(model.resolve()), "--accelerator-config", accelerator, "--output-dir", folder]
         log = _run(argv, folder, model.name, deadline_s)
         made = Path(folder) / f"{model.stem}_vela.tflite"
         tables = list(Path(folder).glob("*_summary_*.csv"))
@@ -59,7 +65,7 @@ def compile_for(
             raise ModelError(
                 f"Vela refuses {model.name}", evidence=_tail(log), do=f"tflite-edge check MODEL --target {accelerator}"
             )
-        return made.read_bytes(), read(tables[0].read_text(encoding="utf-8"), log, version(program))
+        return made.read_bytes(), read(tables[0].read_text(encoding="utf-8"), log, version(found))
 
 
 def _run(argv: list[str], folder: str, name: str, deadline_s: float) -> str:
