@@ -89,10 +89,9 @@ def test_modes_are_of_models_that_do_not_learn_and_those_that_do_have_names_of_t
         ("small-trainable-float.tflite", "small-trainable-float.tflite"),
     ):
         assert open_build(folder, name).variant.file == file
-    pair = ("package", folder, "--model", "trainable-static-wi8ai8", "-o", tmp_path)
-    assert "a bundle has one model" in edge(*pair, "--for", "pi4", code=2).stderr
     one = ("package", folder, "--model", "trainable-float", "-o", tmp_path)
     assert "Micro does not" in edge(*one, "--for", "mcu", code=2).stderr
+    assert "an Edge TPU does not" in edge(*one, "--for", "coral-usb", code=2).stderr
 
 
 @pytest.mark.slow
@@ -169,3 +168,41 @@ def _without_labels(folder, teachable):
     with np.load(teachable / "new.npz") as arrays:
         np.savez(folder / "bare.npz", x=arrays["x"])
     return folder / "bare.npz"
+
+
+@pytest.mark.slow
+def test_a_head_beside_its_int8_features_is_one_bundle(trainable, image_folder, tmp_path):
+    """It answers, learns, answers with what it learnt, and takes no other features."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    build = open_build(trainable[0], "trainable-static-wi8ai8")
+    card, files = own_files(build, BOARDS["pi4"], "ai-edge-litert")
+    assert {card.model, card.features} == {build.variant.file, build.variant.features} <= set(files)
+    for name, content in files.items():
+        (bundle / name).write_bytes(content)
+
+    def classify(*words, code=0):
+        command = [sys.executable, "-I", bundle / "app.pyz", *words]
+        environment = {**os.environ, "TFLITE_EDGE_BUNDLE": str(bundle)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    (told,), _ = classify("--smoke")
+    assert (told["verdict"], told["largest_difference"]) == ("ok", 0.0)
+    answers, _ = classify(image_folder / "c-two")
+    assert np.mean([answer["label"] == "c-two" for answer in answers]) > 0.9
+    photos = tmp_path / "photos"
+    shutil.copytree(image_folder, photos)
+    shutil.copytree(image_folder / "b-one", photos / "turned")
+    for path in (photos / "turned").glob("*.png"):
+        with Image.open(path) as image:
+            turned = image.rotate(90)
+        turned.save(path)
+    (learnt,), _ = classify("learn", photos, "--epochs", "15")
+    assert learnt["after"]["top1"] > learnt["before"]["top1"]
+    answers, _ = classify("--head", "head.npz", photos / "turned")
+    assert np.mean([answer["label"] == "turned" for answer in answers]) > 0.8
+    features = bundle / card.features
+    features.write_bytes(features.read_bytes()[:-1] + b"x")
+    assert "is not the model that was packed" in classify("--smoke", code=3)[1]

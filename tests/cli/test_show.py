@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from tests.flatbuffer import real
 from tests.harness import tiny
 from tests.records.test_realised import BENCH, FLOAT, RUNTIME
 from tflite_edge.cli import show, show_model
 from tflite_edge.evaluation import Evaluation
 from tflite_edge.flatbuffer import inspect
+from tflite_edge.flatbuffer.embed import About, embed
 from tflite_edge.records.estimate import Estimate, Prediction
 from tflite_edge.records.job import ScoreResult
 from tflite_edge.records.manifest import Manifest, Provenance
@@ -67,3 +69,16 @@ def test_a_table_of_very_many_operators_is_cut_and_says_so():
         assert len(table.rows) == show_model.MOST_ROWS
         assert f"the first 1,000 of {count:,}" in table.title
     assert show_model.operators(one).title == "operators"
+
+
+def test_inspect_tells_what_a_model_says_of_itself_and_what_of_it_cannot_be_read():
+    whole = embed(real.PATH.read_bytes(), About("m", "m: digits", "0123", ("a", "b"), Preprocess((12, 14), 3)))
+    lines = list(show_model.described(inspect(whole)))
+    assert lines[0] == "says of itself: m: digits (version 0123)"
+    assert lines[1].startswith("  input image: RGB 12 x 14, (raw - 0) / 1, values 0 to 255, ")
+    assert lines[2] == "  output probabilities: a score for each class, labels in labels.txt"
+    assert lines[3] == "  appended: labels.txt (4 bytes)"
+    assert len(lines) == 4
+    broken = list(show_model.described(inspect(whole.replace(b"labels.txt", b"../bels.tx"))))
+    assert "cannot be read: the files appended to this model" in broken[-1]
+    assert list(show_model.described(inspect(real.PATH))) == []

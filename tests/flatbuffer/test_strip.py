@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import stat
 import subprocess
 import sys
-import zipfile
 
 import numpy as np
 import pytest
 
 from tests.flatbuffer import real, tiny
-from tflite_edge.flatbuffer import inspect
+from tflite_edge.flatbuffer import appended, inspect
 from tflite_edge.flatbuffer.edit import dump, load
 from tflite_edge.flatbuffer.strip import EDITS, strip
 from tflite_edge.records.errors import MissingError, ModelError
@@ -80,13 +78,19 @@ def test_stripping_twice_changes_nothing():
     assert strip(once)[1].removed == ()
 
 
-def test_appended_files_are_not_lost_silently():
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("labels.txt", "cat\ndog\n")
-    with pytest.raises(ModelError, match="appended"):
-        strip(DATA + buffer.getvalue())
-    assert b"labels.txt" not in strip(DATA + buffer.getvalue(), "mcu")[0]
+def test_appended_files_stay_for_a_pi_and_go_for_a_microcontroller():
+    whole = appended.append(DATA, {"labels.txt": b"cat\ndog\n"})
+    small, told = strip(whole)
+    assert appended.split(small)[1] == {"labels.txt": b"cat\ndog\n"}
+    assert told.before_bytes - sum(one.bytes for one in told.removed) == told.after_bytes == len(small)
+    micro, told = strip(whole, "mcu")
+    assert b"labels.txt" not in micro
+    assert told.removed[1].cause == "files appended to the model"
+    assert told.removed[1].bytes == len(whole) - len(DATA)
+    broken = whole.replace(b"labels.txt", b"../bels.tx")
+    with pytest.raises(ModelError, match="cannot be read"):
+        strip(broken)
+    assert strip(broken, "mcu")[0] == micro
 
 
 @pytest.mark.parametrize("target", EDITS)

@@ -69,6 +69,7 @@ def test_other_bytes_other_labels_and_another_schema_are_refused(unpacked):
         ({"schema": 9}, "schema 9"),
         ({"spare": 5}, "cannot have 5 spare"),
         ({"runtime": "onnx"}, "unknown runtime"),
+        ({"delegate": "gpu"}, "unknown delegate"),
         ({"extra": 1}, "unknown key"),
     ):
         (unpacked / "bundle.json").write_text(json.dumps({**card, **change}))

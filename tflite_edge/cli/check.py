@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tflite_edge.cli.show_check import placement, said
 from tflite_edge.cli.sink import Sink, Table, format_option
 from tflite_edge.records.errors import UsageError
 from tflite_edge.records.verdict import OK, Finding, verdict_of
@@ -62,20 +63,13 @@ def command(model: str, runtime: str | None, target: str | None, explain: bool, 
         placed = rules.place(target, looked)
         compiler = compiled(target, model)
         findings += placed.findings
-        parts += _placement(model, placed, explain)
+        parts += placement(model, placed, explain)
         parts.append(f"compiler: {compiler.said}")
         document["placement"], document["compiler"] = to_plain(placed), to_plain(compiler)
     document["findings"] = [to_plain(finding) for finding in findings]
     verdict = verdict_of(findings)
-    sink.result("check", verdict, document, *parts, *(line for one in findings for line in _said(one)))
+    sink.result("check", verdict, document, *parts, *(line for one in findings for line in said(one)))
     return 0 if verdict == OK else max(finding.exit_code for finding in findings)
-
-
-def _said(finding: Finding) -> Iterator[str]:
-    yield ("would not load: " if finding.fatal else "finding: ") + finding.what
-    yield from (f"  {line}" for line in finding.evidence.splitlines())
-    if finding.do:
-        yield f"  do: {finding.do}"
 
 
 def _on_board(model: str, board: str, judged: Sequence[Judged]) -> list[Table | str]:
@@ -84,23 +78,10 @@ def _on_board(model: str, board: str, judged: Sequence[Judged]) -> list[Table | 
         [one.title, "yes" if one.loads else "no", str(len(one.findings)), f"its table of {one.probed}"]
         for one in judged
     ]
-    others = [f"{one.title}: {line}" for one in judged[1:] for finding in one.findings for line in _said(finding)]
+    others = [f"{one.title}: {line}" for one in judged[1:] for finding in one.findings for line in said(finding)]
     return [
         f"{model} on a {board}: "
         + (f"use {judged[0].title}" if judged[0].loads else "no runtime of the board loads it"),
         Table(["runtime ", "loads ", "findings", "by "], rows),
         *others,
     ]
-
-
-def _placement(model: str, placed: Any, explain: bool) -> list[Table | str]:
-    mapped = sum(row.mapped for row in placed.rows)
-    share = "no multiply-accumulates" if placed.macs_share is None else f"{placed.macs_share:.1%} of the MACs"
-    said = f"{model} for {placed.target}: {mapped} of {len(placed.rows)} operators on the {placed.unit}, {share}"
-    shown = [row for row in placed.rows if explain or not row.mapped]
-    rows = [
-        [str(row.index), row.name, str(row.version), "-" if row.macs is None else f"{row.macs:,}",
-         placed.unit if row.mapped else placed.elsewhere or "nothing", " ".join(filter(None, [row.rule, row.evidence]))]
-        for row in shown
-    ]  # fmt: skip
-    return [said, *([Table(["#", "operator ", "v", "MACs", "runs on ", "why "], rows)] if rows else [])]

@@ -9,13 +9,17 @@ import click
 from tflite_edge.cli import show
 from tflite_edge.cli.options import runtime_option
 from tflite_edge.cli.sink import Sink, format_option
-from tflite_edge.records.verdict import OK
+from tflite_edge.records.errors import EXIT_OK
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "--for", "target", required=True, metavar="TARGET", help="pi3, pi-zero2w, pi4, pi5, pi3-32, pi4-32 or mcu."
+    "--for",
+    "target",
+    required=True,
+    metavar="TARGET",
+    help="pi3, pi-zero2w, pi4, pi5, pi3-32, pi4-32, coral-usb[@BOARD], mcu, ethos-u55-256, ...",
 )
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default=Path("dist"), show_default=True, help="Output folder."
@@ -27,13 +31,15 @@ from tflite_edge.records.verdict import OK
 @format_option
 def command(
     folder: Path, target: str, out: Path, model: str, runtime: str, key: Path | None, accept_degraded: bool, sink: Sink
-) -> None:
+) -> int:
     """Pack what `convert` left in FOLDER for a board: model, program, wheels, proof; it installs offline.
 
     \b
     tflite-edge package build/mobilenet --for pi4
     tflite-edge package build/mobilenet --for pi3-32 --sign key -o dist/
     tflite-edge package build/mobilenet --for mcu
+    tflite-edge package build/mobilenet --for coral-usb
+    tflite-edge package build/mobilenet --for ethos-u55-256
     """
     from tflite_edge.deploy.package import package
     from tflite_edge.records.plain import to_plain
@@ -42,4 +48,5 @@ def command(
         packed = package(
             folder, target, out, model=model, runtime=runtime, key=key, accept_degraded=accept_degraded, listen=listen
         )
-    sink.result("package", OK, to_plain(packed), *show.packed(packed))
+    sink.result("package", packed.verdict, to_plain(packed), *show.packed(packed))
+    return EXIT_OK if accept_degraded else max((finding.exit_code for finding in packed.findings), default=EXIT_OK)

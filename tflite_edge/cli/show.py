@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tflite_edge.cli import show_model
+from tflite_edge.cli.show_check import placement, said
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.job import BenchResult, LearnResult, Runtime, ScoreResult
 from tflite_edge.records.manifest import Manifest, StepRecord, Variant
@@ -219,6 +220,7 @@ def facts(facts: Facts) -> Iterable[Table | str]:
         yield f"float operators left: {len(facts.float_operators)}: {named}"
     if facts.dynamic_shapes:
         yield "some activations have dynamic shapes"
+    yield from show_model.described(facts)
     yield from show_model.signatures(facts)
     yield f"smallest runtime, as the converter wrote it: {file.min_runtime_version or '-'}"
 
@@ -318,9 +320,14 @@ def packed(packed: Packed) -> Iterable[Table | str]:
         rows.append([f"{len(largest) - len(shown)} more", f"{sum(size for _, size in largest[len(shown) :]):,}"])
     yield Table(["file ", "bytes"], rows)
     yield f"model: {packed.model} ({packed.why})"
+    if packed.accelerator:
+        yield from placement(packed.model, packed.accelerator.placement, explain=False)
+        yield f"compiler: {packed.accelerator.compiler}"
+    yield from packed.notes
+    yield from (line for finding in packed.findings for line in said(finding))
     yield f"{packed.path}: {packed.bytes:,} bytes, SHA-256 {packed.sha256[:16]}..."
     if packed.signature:
         yield f"signed: {packed.signature}"
-    if packed.target != "mcu":
+    if "install.sh" in packed.files:
         archive = Path(packed.path).name
         yield f"on the board: tar xzf {archive} && {archive.removesuffix('.tar.gz')}/install.sh"

@@ -58,6 +58,40 @@ def container(facts: Facts) -> Iterable[str]:
         yield f"made by TensorFlow {made.converter}{source}{modes}"
 
 
+def described(facts: Facts) -> Iterable[str]:
+    """What the model says of itself (TFLite's metadata), and the files appended to it."""
+    found = facts.file.described
+    if found is None:
+        return
+    if found.name or found.description:
+        yield f"says of itself: {found.description or found.name}" + (
+            f" (version {found.version})" * bool(found.version)
+        )
+    if found.author or found.license:
+        yield f"  author: {found.author or '-'}; licence: {found.license or '-'}"
+    for what, tensors in (("input", found.inputs), ("output", found.outputs)):
+        for one in tensors:
+            size = " x ".join(map(str, one.size))
+            scaled = f"(raw - {_few(one.mean)}) / {_few(one.std)}" if one.mean and one.std else ""
+            ends = f"values {_few(one.low)} to {_few(one.high)}" if one.low and one.high else ""
+            parts = [
+                f"{one.colour} {size}".strip(),
+                scaled,
+                ends,
+                one.description,
+                *(f"labels in {n}" for n in one.files),
+            ]
+            yield f"  {what} {cut(one.name)}: " + ", ".join(filter(None, parts))
+    if found.files:
+        yield "  appended: " + ", ".join(f"{one.name} ({one.size_bytes:,} bytes)" for one in found.files)
+    if found.why:
+        yield f"  cannot be read: {found.why}"
+
+
+def _few(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values[:4]) + (", ..." if len(values) > 4 else "")
+
+
 def signatures(facts: Facts) -> Iterable[str]:
     if not facts.signatures:
         yield "signatures: none"

@@ -16,6 +16,7 @@ from tflite_edge.artifact import MANIFEST, sha256
 from tflite_edge.flatbuffer import inspect
 from tflite_edge.records.errors import EdgeError, ModelError, UsageError
 from tflite_edge.records.job import Job
+from tflite_edge.records.learning import Lesson
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.plain import from_plain, nearest
 from tflite_edge.records.preprocess import Preprocess
@@ -56,7 +57,10 @@ class Build:
         with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
             pack, place = Path(work) / "pack.npz", Path(work) / "outputs.npy"
             np.savez(pack, x=raw)
-            job = Job("score", str(self.model), runtime, pack=str(pack), preprocess=self.preprocess, outputs=str(place))
+            lesson = Lesson(str(self.folder / self.variant.features)) if self.variant.features else None
+            record = self.preprocess
+            job = Job("score", str(self.model), runtime, pack=str(pack), preprocess=record, outputs=str(place))
+            job = replace(job, lesson=lesson)
             Local().score(job)
             outputs = np.load(place).reshape(len(raw), -1)
         tolerance = output.scale or 1e-5
@@ -83,7 +87,8 @@ def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) 
             evidence=str(error),
             do="tflite-edge convert MODEL -o " + str(folder),
         ) from error
-    for name in (manifest.name, *(variant.file for variant in manifest.models)):
+    models = manifest.models
+    for name in (manifest.name, *(variant.file for variant in models), *(variant.features for variant in models)):
         _refuse_odd(name, folder)
     found = [variant for variant in manifest.models if variant.file and not variant.original]
     variant, why = _choose(found, model, folder)
@@ -94,12 +99,13 @@ def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) 
             do="mend it and convert again, choose another with --model, or --accept-degraded",
         )
     build = Build(folder, manifest, variant, why)
-    if not build.model.is_file() or sha256(build.model) != variant.sha256:
-        raise ModelError(
-            f"{build.model} is not what was converted",
-            evidence=f"{MANIFEST} has another SHA-256",
-            do="convert it again",
-        )
+    for name, digest in ((variant.file, variant.sha256), (variant.features, variant.features_sha256)):
+        if name and (not (folder / name).is_file() or sha256(folder / name) != digest):
+            raise ModelError(
+                f"{folder / name} is not what was converted",
+                evidence=f"{MANIFEST} has another SHA-256",
+                do="convert it again",
+            )
     return build
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,12 +27,27 @@ SMOKE_SAMPLES = 4
 UNPACKED = 6  # what is packed takes about so many times its size once it is installed beside it
 
 
-def board_bundle(build: Build, board: Board, runtime: str, listen: Listener) -> dict[str, bytes]:
+class Compiled(NamedTuple):
+    """The model for an accelerator on the board: its delegate, file and SHA-256 ("" where it is yet to be made), and
+    what else goes into the bundle because of it."""
+
+    delegate: str = ""
+    file: str = ""
+    sha256: str = ""
+    files: Mapping[str, bytes] = {}
+
+
+PLAIN = Compiled()
+
+
+def board_bundle(
+    build: Build, board: Board, runtime: str, listen: Listener, compiled: Compiled = PLAIN
+) -> dict[str, bytes]:
     """File name -> content of the bundle for `board`. Raises UsageError where the board has no such runtime."""
     runtime = _runtime(build, board, runtime)
     found = supplies(board, runtime, listen)
     listen(Event("package", f"{build.variant.file} for {board.title}"))
-    card, files = own_files(build, board, runtime)
+    card, files = own_files(build, board, runtime, compiled)
     files |= {f"{supply.kind}s/{supply.path.name}": supply.path.read_bytes() for supply in found}
     files["requirements.txt"] = _requirements(found)
     files["LICENCES.md"] = licences(found).encode()
@@ -40,10 +57,14 @@ def board_bundle(build: Build, board: Board, runtime: str, listen: Listener) -> 
     return dict(sorted(files.items()))
 
 
-def own_files(build: Build, board: Board, runtime: str) -> tuple[Card, dict[str, bytes]]:
+def own_files(build: Build, board: Board, runtime: str, compiled: Compiled = PLAIN) -> tuple[Card, dict[str, bytes]]:
     """(the card, everything but other makers' files and what tells of them)."""
     card, smoke = _proof(build, board, runtime)
+    card = replace(card, delegate=compiled.delegate, compiled=compiled.file, compiled_sha256=compiled.sha256)
+    features = build.variant.features
     return card, {
+        **compiled.files,
+        **({features: (build.folder / features).read_bytes()} if features else {}),
         build.variant.file: build.model.read_bytes(),
         "labels.txt": "".join(f"{label}\n" for label in card.labels).encode(),
         CARD: _json(to_plain(card)),
@@ -93,6 +114,8 @@ def _proof(build: Build, board: Board, runtime: str) -> tuple[Card, bytes]:
         tolerance=tolerance,
         trainable=build.variant.learning is not None,
         spare=spare,
+        features=build.variant.features,
+        features_sha256=build.variant.features_sha256,
         notes=[why],
     )
     return card, buffer.getvalue()

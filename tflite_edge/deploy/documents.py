@@ -100,6 +100,9 @@ def sbom(build: Build, card: Card, found: Sequence[Supply], files: Mapping[str, 
         }
         for supply in found
     ]
+    if card.features:
+        parts.insert(0, {**model, "bom-ref": "features", "version": card.features_sha256[:12]})
+        parts[0]["hashes"] = [{"alg": "SHA-256", "content": card.features_sha256}]
     digest = hashlib.sha256(repr(sorted((name, hashlib.sha256(c).hexdigest()) for name, c in files.items())).encode())
     return {
         "bomFormat": "CycloneDX",

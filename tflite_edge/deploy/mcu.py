@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from tflite_edge.flatbuffer import inspect, rules
-from tflite_edge.records.errors import ModelError
+from tflite_edge.flatbuffer import Facts, inspect, rules
+from tflite_edge.flatbuffer.strip import strip
+from tflite_edge.records.errors import EdgeError, ModelError
+from tflite_edge.targets.micro import smallest_arena
+from tflite_edge.targets.proof import prove
 
 # The Add… methods of tflite-micro's MicroMutableOpResolver that stand for a builtin operator, as of 2025
 # (tensorflow/lite/micro/micro_mutable_op_resolver.h), by the builtin's name.
@@ -31,19 +36,22 @@ METHODS = {
 }
 ALIGNMENT_BYTES = 16  # what TFLite Micro asks of a model and of its arena
 PER_LINE = 16
+PROOF_RUNS = 5  # random inputs: stripping changes no kernel
 # What the interpreter and its kernels keep in the arena besides activations, rounded up.
 ROOM_BYTES, ROOM_OPERATOR_BYTES = 4096, 512
+ROOM_CHANNEL_BYTES = 8  # a multiplier and a shift, int32 each, for each scale of a kernel (kernels/conv_common.cc)
 
 
-def sources(model: Path, name: str, arena_bytes: int, arena_why: str) -> dict[str, bytes]:
+def sources(model: Path, name: str, arena_bytes: int, arena_why: str, methods: Sequence[str] = ()) -> dict[str, bytes]:
     """File name -> C source for `model`: NAME_model.h, NAME_model.c, NAME_ops.h (C++).
 
-    arena_bytes, arena_why: the tensor arena to reserve and where that number comes from.
+    arena_bytes, arena_why: the tensor arena to reserve and where that number comes from. methods: of the resolver, by
+    default those that the model's builtin operators need.
     Raises ModelError for what does not start there (`check --target mcu`), each operator by its name.
     """
     symbol = symbol_of(name)
     content = model.read_bytes()
-    methods = resolver(model)
+    methods = list(methods) or resolver(model)
     guard = f"{symbol.upper()}_MODEL_H_"
     header = f"""\
 /* {name} for TensorFlow Lite Micro, made by tflite-edge. C and C++. */
@@ -93,17 +101,55 @@ inline TfLiteStatus {_camel(symbol)}Register({_camel(symbol)}Resolver& resolver)
     return {file: text.encode() for file, text in files.items()}
 
 
-def arena_of(model: Path) -> tuple[int, str]:
-    """(bytes, why): the tensor arena to reserve, in whole KiB. An estimate, never measured here."""
+def stripped(model: Path, folder: Path, suffix: str = "") -> Path:
+    """`model` in `folder` without what no microcontroller reads: names, labels, signatures. Proven to answer the same,
+    and so raises MissingError where no runtime is installed to ask."""
+    path = folder / f"{model.stem}{suffix}.tflite"
+    path.write_bytes(strip(model, "mcu")[0])
+    different = [proof.different for proof in prove(str(model), str(path), runs=PROOF_RUNS) if proof.different]
+    if different:
+        raise EdgeError(f"{model} answers otherwise once it is stripped", evidence="\n".join(different))
+    return path
+
+
+def arena_of(model: Path, python: str = sys.executable) -> tuple[int, str]:
+    """(bytes, why): the tensor arena to reserve, in whole KiB: measured by TFLite Micro's interpreter where `python`
+    has its package, else an estimate. Raises ModelError where nothing can be said."""
+    measured, how = smallest_arena(model, python=python)
+    if measured is not None:
+        return measured, (
+            f"measured: {how}, whose pointers are of 64 bits: a 32-bit device needs less; kernels of its vendor "
+            "(CMSIS-NN, ...) may need more, as arena_used_bytes() tells there"
+        )
+    estimated, why = estimated_arena(model)
+    return estimated, f"{why}; not measured: {how}"
+
+
+def estimated_arena(model: Path) -> tuple[int, str]:
+    """(bytes, why), from the file alone. Raises ModelError for a model without fixed shapes."""
     facts = inspect(model)
     planned, why = (facts.arena.planned_bytes, facts.arena.why) if facts.arena else (None, "")
     if planned is None:
         raise ModelError(f"no arena can be reserved for {model}", evidence=why, do="give it fixed shapes")
     operators = sum(operator.count for operator in facts.operators)
-    bytes_ = planned + ROOM_BYTES + ROOM_OPERATOR_BYTES * operators
+    channels = _channels(facts)
+    scales = ROOM_CHANNEL_BYTES * channels
+    bytes_ = planned + scales + ROOM_BYTES + ROOM_OPERATOR_BYTES * operators
     return -(-bytes_ // 1024) * 1024, (
-        f"an estimate: {planned:,} bytes of activations by the greedy plan and room for the "
+        f"an estimate: {planned:,} bytes of activations by the greedy plan, {scales:,} of scales and room for the "
         "interpreter; arena_used_bytes() tells the truth on the device"
+    )
+
+
+def _channels(facts: Facts) -> int:
+    """Output channels of all convolutions, for each of which TFLite Micro keeps a multiplier and a shift, of whatever
+    type they are, and of dense layers with a scale for each."""
+    tensors = {(tensor.subgraph, tensor.index): tensor for tensor in facts.tensors}
+    convolutions = [node for node in facts.nodes if node.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")]
+    shapes = [tensors[node.subgraph, index].shape for node in convolutions for index in node.outputs]
+    dense = [node for node in facts.nodes if node.name == "FULLY_CONNECTED"]
+    return sum(shape[-1] for shape in shapes if shape) + sum(
+        max((tensors[node.subgraph, index].scales for index in node.inputs), default=0) for node in dense
     )
 
 

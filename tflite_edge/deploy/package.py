@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 from tflite_edge.artifact import sha256
 from tflite_edge.deploy import archive, mcu, sign
+from tflite_edge.deploy.accelerator import Accelerator, Contents
 from tflite_edge.deploy.build import Build, open_build
 from tflite_edge.deploy.bundle import board_bundle
+from tflite_edge.deploy.coral import CORALS, coral_files
+from tflite_edge.deploy.ethos import ethos_files
+from tflite_edge.flatbuffer import rules
 from tflite_edge.records.board import BOARDS, board_named
 from tflite_edge.records.errors import UsageError
 from tflite_edge.records.event import Listener, silent
 from tflite_edge.records.plain import nearest
+from tflite_edge.records.verdict import Finding, verdict_of
 
 MCU = "mcu"
-TARGETS = (*BOARDS, MCU)
+ETHOS = tuple(name for name in rules.TARGETS if name.startswith("ethos-"))
+TARGETS = (*BOARDS, MCU, *CORALS, *ETHOS)
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What was written. files: name -> bytes. why: how the model was chosen. signature: the file, or ""."""
+    """What was written. files: name -> bytes. why: how the model was chosen. signature: the file, or "".
+
+    findings: what of the model the accelerator does not take; notes: what else is to be known.
+    """
 
     path: str
     target: str
@@ -30,6 +41,13 @@ class Packed:
     sha256: str
     files: dict[str, int]
     signature: str = ""
+    notes: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    accelerator: Optional[Accelerator] = None  # noqa: UP045 - as the other records
+
+    @property
+    def verdict(self) -> str:
+        return verdict_of(self.findings)
 
 
 def package(
@@ -52,11 +70,13 @@ def package(
         sign.read_secret(key)  # refused before anything is fetched
     build = open_build(folder, model, accept_degraded=accept_degraded)
     _refuse_learning(build, target)
-    files = _files(build, target, runtime, listen)
+    contents = _contents(build, target, runtime, listen, accept_degraded)
+    files = contents.files
     out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob(f"{build.manifest.name}-{target}.tar.gz{sign.SUFFIX}"):
+    path = out / f"{build.manifest.name}-{target.replace('@', '-')}.tar.gz"
+    for old in out.glob(f"{path.name}{sign.SUFFIX}"):
         old.unlink()  # of other bytes
-    path = archive.pack(files, out / f"{build.manifest.name}-{target}.tar.gz")
+    archive.pack(files, path)
     signature = sign.sign(path, key) if key else None
     return Packed(
         str(path),
@@ -67,42 +87,52 @@ def package(
         sha256(path),
         {name: len(content) for name, content in files.items()},
         str(signature or ""),
+        list(contents.notes),
+        list(contents.findings),
+        contents.accelerator,
     )
 
 
 def _refuse_learning(build: Build, target: str) -> None:
     """Raise UsageError for what learns where it cannot."""
-    if build.variant.learning is not None and target == MCU:
+    if build.variant.learning is not None and target not in BOARDS:
+        where = "an Edge TPU" if target in CORALS else "TensorFlow Lite Micro"
         raise UsageError(
-            f"{build.variant.file} learns, and TensorFlow Lite Micro does not",
+            f"{build.variant.file} learns, and {where} does not",
             do="pack another with --model, or this one for a board",
         )
-    if build.variant.features:
-        raise UsageError(
-            f"{build.variant.file} learns from the features of another file, and a bundle has one model",
-            evidence=build.variant.features,
-            do="convert with --trainable --quantize float32 or dynamic, and pack that with --model",
-        )
 
 
-def _files(build: Build, target: str, runtime: str, listen: Listener) -> dict[str, bytes]:
+def _contents(build: Build, target: str, runtime: str, listen: Listener, accept_degraded: bool) -> Contents:
     if target == MCU:
         return mcu_files(build)
-    return board_bundle(build, board_named(target), runtime, listen)
+    if target in ETHOS:
+        return ethos_files(build, target, accept_degraded=accept_degraded)
+    if target in CORALS:
+        return coral_files(build, target, runtime, listen, accept_degraded=accept_degraded)
+    return Contents(board_bundle(build, board_named(target), runtime, listen))
 
 
-def mcu_files(build: Build) -> dict[str, bytes]:
-    """The model as C source, with what a firmware must do around it."""
-    arena, why = mcu.arena_of(build.model)
+def mcu_files(build: Build) -> Contents:
+    """The model as C source, without what no microcontroller reads, with what a firmware must do around it."""
+    mcu.resolver(build.model)  # refused before it is run
+    with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
+        return _mcu_sources(build, mcu.stripped(build.model, Path(folder), "-mcu"))
+
+
+def _mcu_sources(build: Build, model: Path) -> Contents:
+    arena, why = mcu.arena_of(model)
     name = build.manifest.name
     labels = ", ".join(build.manifest.source.labels) or "-"
     record = build.preprocess
     read_me = (
         f"# {name} for TensorFlow Lite Micro\n\n"
         "Add the model's two files to the firmware; include the operators' header where the interpreter is made.\n\n"
+        f"- {model.name}: {build.variant.file} (SHA-256 {build.variant.sha256}) without names and labels.\n"
         f"- Arena: {arena:,} bytes; {why}.\n"
         f"- Input: (value - {list(record.mean)}) / {list(record.std)}, then the tensor's scale and zero point.\n"
         f"- Classes: {labels}\n"
     )
-    sources = mcu.sources(build.model, name, arena, why)
-    return {**sources, "README.md": read_me.encode(), build.variant.file: build.model.read_bytes()}
+    sources = mcu.sources(model, name, arena, why)
+    files = {**sources, "README.md": read_me.encode(), model.name: model.read_bytes()}
+    return Contents(files, (f"arena: {arena:,} bytes; {why}",))

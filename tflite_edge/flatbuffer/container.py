@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from tflite_edge.flatbuffer.graph import pick
+from tflite_edge.flatbuffer.metadata import NAME as DESCRIPTION
+from tflite_edge.flatbuffer.metadata import ModelMetadata, decode
 from tflite_edge.flatbuffer.reader import File, Table
 from tflite_edge.records.errors import ModelError
 
@@ -119,6 +121,12 @@ def conversion(file: File) -> Optional[ConversionFact]:  # noqa: UP045 - as the 
         )
     except ModelError:
         return None
+
+
+def described(file: File) -> Optional[ModelMetadata]:  # noqa: UP045 - as the record's field
+    """TFLite's metadata, decoded; None where there are none and nothing is appended."""
+    table = next((table for table in file.model.metadata if table.name == DESCRIPTION), None)
+    return decode(None if table is None else _value(file, table), file.data)
 
 
 def _value(file: File, table: Table) -> memoryview:

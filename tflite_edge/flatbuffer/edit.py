@@ -17,7 +17,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from tflite_edge.flatbuffer import facts, fields, reader
+from tflite_edge.flatbuffer import facts, fields, metadata_fields, reader
 from tflite_edge.flatbuffer.reader import SCALARS, File
 from tflite_edge.records.errors import ModelError
 
@@ -65,13 +65,13 @@ def load(source: str | os.PathLike[str] | bytes) -> Node:
     return tree
 
 
-def dump(tree: Node) -> bytes:
-    """The bytes of a model."""
+def dump(tree: Node, identifier: bytes = reader.IDENTIFIER) -> bytes:
+    """The bytes of a model, or of another flatbuffer with these four letters."""
     import flatbuffers
 
     writer = _Writer(flatbuffers.Builder(1 << 16))
     root = writer.table(tree)
-    writer.builder.Finish(root, reader.IDENTIFIER)
+    writer.builder.Finish(root, identifier)
     return bytes(writer.builder.Output())
 
 
@@ -84,7 +84,12 @@ def add_buffer(tree: Node, data: bytes) -> int:
 @functools.cache
 def layout(kind: str) -> tuple[tuple[str, str], ...]:
     """(name, type) of each slot of a table; ("", "") for one that is no more in use."""
-    return tuple((name, what) for name, _, what in (word.partition("=") for word in _lines(fields.TABLES)[kind]))
+    return tuple((name, what) for name, _, what in (word.partition("=") for word in _tables()[kind]))
+
+
+@functools.cache
+def _tables() -> dict[str, list[str]]:
+    return _lines(fields.TABLES) | _lines(metadata_fields.TABLES)
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from tflite_edge.flatbuffer.container import Container, ConversionFact, Metadata
 from tflite_edge.flatbuffer.graph import Graph, Operator, Tensor, graphs, pick
 from tflite_edge.flatbuffer.islands import Island, islands
 from tflite_edge.flatbuffer.kernels import KernelFact, compression, kernels
+from tflite_edge.flatbuffer.metadata import ModelMetadata
 from tflite_edge.flatbuffer.schema import TYPE_BITS
 from tflite_edge.records.manifest import Compression
 
@@ -38,6 +39,7 @@ class FileFact:
     gzip_bytes: compressed at GZIP_LEVEL. container_bytes: everything that is not a constant's value:
     structure, names, quantisation parameters, metadata. min_runtime_version: as the converter wrote it,
     None if it did not. entries: the metadata with their sizes. conversion: what the converter says of itself.
+    described: TFLite's own metadata and the files appended to it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class FileFact:
     entries: tuple[MetadataFact, ...] = ()
     container: Optional[Container] = None  # noqa: UP045 - read back by from_plain
     conversion: Optional[ConversionFact] = None  # noqa: UP045 - read back by from_plain
+    described: Optional[ModelMetadata] = None  # noqa: UP045 - read back by from_plain
 
 
 @dataclass(frozen=True)
@@ -271,6 +274,7 @@ def _file(file: reader.File, constant_bytes: int) -> FileFact:
         entries=container.metadata(file),
         container=container.measure(file, constant_bytes),
         conversion=container.conversion(file),
+        described=container.described(file),
     )
 
 

@@ -124,6 +124,56 @@ TABLES: dict[str, dict[str, tuple[Any, ...]]] = {
     "ConversionOptions": {
         "model_optimization_modes": (0, "[int32]"),
     },
+    # metadata_schema.fbs: likewise. The members of the unions that are looked at have fields of their own here.
+    "ModelMetadata": {
+        "name": (0, "string"),
+        "description": (1, "string"),
+        "version": (2, "string"),
+        "subgraph_metadata": (3, "[SubGraphMetadata]"),
+        "author": (4, "string"),
+        "license": (5, "string"),
+        "min_parser_version": (7, "string"),
+    },
+    "SubGraphMetadata": {
+        "input_tensor_metadata": (2, "[TensorMetadata]"),
+        "output_tensor_metadata": (3, "[TensorMetadata]"),
+    },
+    "TensorMetadata": {
+        "name": (0, "string"),
+        "description": (1, "string"),
+        "content": (3, "Content"),
+        "process_units": (4, "[ProcessUnit]"),
+        "stats": (5, "Stats"),
+        "associated_files": (6, "[AssociatedFile]"),
+    },
+    "Content": {
+        "content_properties_type": (0, "int8"),
+        "image": (1, "ImageProperties"),
+    },
+    "ImageProperties": {
+        "color_space": (0, "int8"),
+        "default_size": (1, "ImageSize"),
+    },
+    "ImageSize": {
+        "width": (0, "uint32"),
+        "height": (1, "uint32"),
+    },
+    "ProcessUnit": {
+        "options_type": (0, "int8"),
+        "normalization": (1, "NormalizationOptions"),
+    },
+    "NormalizationOptions": {
+        "mean": (0, "[float32]"),
+        "std": (1, "[float32]"),
+    },
+    "Stats": {
+        "max": (0, "[float32]"),
+        "min": (1, "[float32]"),
+    },
+    "AssociatedFile": {
+        "name": (0, "string"),
+        "type": (2, "int8"),
+    },
 }
 
 SCALARS = {

@@ -11,13 +11,11 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tflite_edge.flatbuffer import reader
+from tflite_edge.flatbuffer import appended, reader
 from tflite_edge.flatbuffer.edit import Node, dump, load
 from tflite_edge.records.errors import ModelError
 
 GZIP_LEVEL = 6  # as in facts
-ZIP_END = b"PK\x05\x06"  # the end of an archive that was appended (TFLite Metadata keeps labels so)
-ZIP_TAIL_BYTES = 66_000  # its comment can be 64 KiB long
 # The metadata that TFLite Micro itself reads: where tensors lie in the arena, and how weights are packed.
 MICRO_METADATA = (b"OfflineMemoryAllocation", b"COMPRESSION_METADATA")
 
@@ -46,22 +44,23 @@ def strip(source: str | os.PathLike[str] | bytes, target: str = "pi") -> tuple[b
     """(the smaller model, what was taken out); the model's own bytes where there is nothing to take.
 
     target: a key of EDITS. Scales and zero points stay as they are: ai-edge-litert refuses per-channel
-    zero points that were cut to one. Raises ModelError as `edit.load` does, and where files are appended that
-    the target would lose.
+    zero points that were cut to one. Files appended to the model (labels, as a rule) stay behind it, but for mcu.
+    Raises ModelError as `edit.load` does, and for appended files that should stay and cannot be read.
     """
     original = bytes(reader.read(source).data)
-    if target == "pi" and ZIP_END in original[-ZIP_TAIL_BYTES:]:
-        raise ModelError(
-            "files are appended to this model (TFLite Metadata, labels as a rule), and stripping would lose them",
-            evidence="it ends with a zip archive",
-            do="strip it with --for mcu, which drops them, or before they are packed in",
-        )
+    try:
+        files = appended.split(original)[1]
+    except ModelError:
+        if target != "mcu":
+            raise
+        files = {}
     tree = load(source)
     data, before = original, (len(original), _gzip(original))
     sizes, removed = before, []
     for edit in EDITS[target]:
         edit(tree)
-        data = dump(tree)
+        files = {} if edit is appendix else files
+        data = appended.append(dump(tree), files)
         now = len(data), _gzip(data)
         removed.append(Removed(edit.__doc__ or "", sizes[0] - now[0], sizes[1] - now[1]))
         sizes = now
@@ -73,6 +72,10 @@ def strip(source: str | os.PathLike[str] | bytes, target: str = "pi") -> tuple[b
 def _gzip(data: bytes) -> int:
     compressor = zlib.compressobj(GZIP_LEVEL, wbits=31)
     return len(compressor.compress(data)) + len(compressor.flush())
+
+
+def appendix(_: Node) -> None:
+    """files appended to the model"""
 
 
 def nothing(tree: Node) -> None:
@@ -138,7 +141,7 @@ def signatures(tree: Node) -> None:
 
 EDITS: dict[str, tuple[Callable[[Node], None], ...]] = {
     "pi": (nothing, names, ranges, buffers),
-    "mcu": (nothing, all_names, ranges, signatures, buffers),
+    "mcu": (nothing, appendix, all_names, ranges, signatures, buffers),
 }
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from tflite_edge.harness.pack import check_images, load_pack
 from tflite_edge.harness.preprocess import Array, dequantize, encoder, normalize
-from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals
+from tflite_edge.harness.runtime import Chosen, choose, describe, open_interpreter, refusals
+from tflite_edge.harness.trainable import Trainable
 from tflite_edge.records.errors import DataError, MissingError, ModelError
 from tflite_edge.records.job import Job, ScoreResult, cores
 from tflite_edge.records.preprocess import Preprocess
@@ -21,22 +22,8 @@ def score(job: Job) -> ScoreResult:
     """Answer every image of the pack and compare. Raises ModelError, MissingError or DataError."""
     assert job.pack is not None  # Job refuses a score without one
     pack = load_pack(job.pack)
-    chosen = choose(job.runtime)
-    workers = min(job.workers or cores(), len(pack.x))
-    # Several workers already keep every core busy: more threads in each would only take turns.
-    threads = job.threads if workers == 1 else 1
-    interpreters = [open_interpreter(job.model, chosen, threads, job.kernels) for _ in range(workers)]
-    check_images(pack.x, interpreters[0].get_input_details(), job.pack)
-    outputs_of = interpreters[0].get_output_details()
-    if len(outputs_of) != 1:
-        names = ", ".join(str(detail["name"]) for detail in outputs_of)
-        raise DataError(f"the model has {len(outputs_of)} outputs and a pack scores one", evidence=names)
-
-    record = job.preprocess or Preprocess()
-    answers = [_answerer(interpreter, record, pack.x.dtype) for interpreter in interpreters]
-    with refusals(job.model, chosen):
-        raw, seconds = answer_all(answers, pack.x)
-    outputs = dequantize(raw, *outputs_of[0]["quantization"])
+    chosen, record = choose(job.runtime), job.preprocess or Preprocess()
+    outputs, seconds, workers = (_of_one if job.lesson is None else _of_pair)(job, pack.x, record, chosen)
     wrong = len(outputs) - int(np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1).sum())
     if wrong:
         raise ModelError(
@@ -57,6 +44,33 @@ def score(job: Job) -> ScoreResult:
             else compare(outputs, pack.y, pack.reference, pack.baseline)
         ),
     )
+
+
+def _of_one(job: Job, images: Array, record: Preprocess, chosen: Chosen) -> Tuple[Array, float, int]:
+    """(outputs float32 [N, ...], seconds, workers) of one file."""
+    workers = min(job.workers or cores(), len(images))
+    # Several workers already keep every core busy: more threads in each would only take turns.
+    threads = job.threads if workers == 1 else 1
+    interpreters = [open_interpreter(job.model, chosen, threads, job.kernels) for _ in range(workers)]
+    check_images(images, interpreters[0].get_input_details(), str(job.pack))
+    outputs_of = interpreters[0].get_output_details()
+    if len(outputs_of) != 1:
+        names = ", ".join(str(detail["name"]) for detail in outputs_of)
+        raise DataError(f"the model has {len(outputs_of)} outputs and a pack scores one", evidence=names)
+
+    answers = [_answerer(interpreter, record, images.dtype) for interpreter in interpreters]
+    with refusals(job.model, chosen):
+        raw, seconds = answer_all(answers, images)
+    return dequantize(raw, *outputs_of[0]["quantization"]), seconds, workers
+
+
+def _of_pair(job: Job, images: Array, record: Preprocess, chosen: Chosen) -> Tuple[Array, float, int]:
+    """As `_of_one`, of a head that learns and the file of its features."""
+    assert job.lesson is not None
+    model = Trainable(job.model, chosen, job.threads, job.lesson.features)
+    model.check(images, str(job.pack))
+    began = perf_counter()
+    return model.infer(images, record), perf_counter() - began, 1
 
 
 def _answerer(interpreter: Any, record: Preprocess, raw_dtype: Any) -> Callable[[Array], Array]:

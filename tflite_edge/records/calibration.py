@@ -10,7 +10,7 @@ from tflite_edge.records.verdict import Finding, verdict_of
 
 # Our own lines (docs/log.md, "calibration doctor"). Sets of 185 to 200 samples that cost nothing clip at most 0.1 % of
 # any tensor's values. The worst tenth of their ranges is 99 and 95 % of what 500 more samples reach in two nets with
-# ReLU6, and 79 % in one whose ReLU has no limit: that ranges grow is a suspicion, and what more samples come to decides.
+# ReLU6, and 79 % in one whose ReLU has no limit: that ranges grow is a suspicion; what more samples come to decides.
 LEAST_COVERAGE = 0.9
 ENOUGH = 0.97
 MOST_STRETCH = 1.25

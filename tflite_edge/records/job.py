@@ -78,6 +78,7 @@ class Job:
     batch: images in one inference of a bench; the inputs are resized. energy: measure that as well, for energy_s, with
         the watts that power_command prints where one is given (on the machine that runs the harness).
     pack: path of a `.npz` with `x`, and optionally `y` and `reference` (see `harness/score.py`).
+    lesson: of "learn"; of a "score", that the model is a head, whose features another file computes.
     outputs: path of a `.npy`: of a score, float32 [N, ...], dequantised; of ranges, float32 [N, tensors, 2], the least
         and the most.
     pairs: of "layers": numbers of tensors, (of `model`, of `against`), that should hold the same values.

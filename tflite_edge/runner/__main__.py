@@ -51,6 +51,8 @@ def main(argv: List[str]) -> int:
             return learn(argv[1:])
         options = parser().parse_args(argv)
         classifier = _classifier(options.bundle, options.head)
+        if classifier.accelerated and not classifier.accelerated.delegate:
+            print(f"warning: the CPU answers: {classifier.accelerated.why}", file=sys.stderr)
         if options.smoke:
             return _print(classifier.smoke())
         if options.info or not (options.source or options.serve):
@@ -91,6 +93,7 @@ def _info(classifier: Classifier) -> Any:
         "python": runtime.python,
         "machine": runtime.machine,
         "labels": card.labels,
+        **classifier.fields,
     }
 
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import replace
-from time import perf_counter
-from typing import List, Tuple
-
-import numpy as np
+from typing import List
 
 from tflite_edge.harness import command
 from tflite_edge.harness.head import read_head
-from tflite_edge.harness.preprocess import Array
 from tflite_edge.harness.runtime import choose
 from tflite_edge.harness.trainable import Trainable
 from tflite_edge.records.card import CARD, Card
@@ -47,6 +43,8 @@ def main(argv: List[str]) -> int:
     words = [os.path.join(options.bundle, classifier.card.model), "--data", options.data, "--out", options.out]
     words += ["--about", os.path.join(options.bundle, CARD), "--runtime", classifier.card.runtime]
     words += ["--epochs", str(options.epochs), *(["--head", options.head] if options.head else [])]
+    if classifier.card.features:
+        words += ["--features", os.path.join(options.bundle, classifier.card.features)]
     return command.main(words, classifier.load)
 
 
@@ -66,17 +64,9 @@ class Taught(Classifier):
         card = self.card
         _must_learn(card)
         head = read_head(path)
-        self._model = Trainable(os.path.join(folder, card.model), choose(card.runtime), card.threads)
-        self._model.check_head(head, path)
-        self._model.begin(head.weights)
+        model = self._model or Trainable(os.path.join(folder, card.model), choose(card.runtime), card.threads)
+        model.check_head(head, path)
+        model.begin(head.weights)
+        self._model = model
         names = head.facts.labels[: len(card.labels)]
         self.card = replace(card, labels=[*names, *card.labels[len(names) :]])
-
-    def outputs(self, raw: Array) -> Tuple[Array, float]:
-        """As Classifier's; raises DataError for another shape than the model's."""
-        images: Array = np.asarray(raw)[np.newaxis]
-        with self._lock:
-            self._model.check(images, "the image")
-            began = perf_counter()
-            values = self._model.infer(images, self.card.preprocess)[0]
-            return values, perf_counter() - began

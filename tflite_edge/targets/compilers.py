@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,17 @@ class Compiled:
     total: int | None = None
 
 
+def find(program: str) -> str | None:
+    """Its path: of the PATH, or of the environment that runs us, whose programs need not be on the PATH."""
+    return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
+
+
 def compiled(target: str, model: str, *, deadline_s: float = DEADLINE_S) -> Compiled:
     """Ask the target's compiler about the model, in a folder of its own. Never raises: rules stand without it."""
     program = PROGRAMS.get(target.partition("-")[0], "")
     if not program:
         return Compiled("", "this target has none")
-    found = shutil.which(program)
+    found = find(program)
     if not found:
         return Compiled(program, f"{program} is not installed; these are the rules alone")
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
@@ -37,13 +43,35 @@ def compiled(target: str, model: str, *, deadline_s: float = DEADLINE_S) -> Comp
             argv += ["--show-cpu-operations"]
         else:
             argv = [found, "--show_operations", "--out_dir", folder, str(Path(model).resolve())]
-        try:
-            done = subprocess.run(
-                argv, capture_output=True, text=True, timeout=deadline_s, check=False, cwd=folder, errors="replace"
-            )
-        except (subprocess.TimeoutExpired, OSError) as error:
-            return Compiled(program, f"{program} gave no answer: {str(error)[:200]}")
+        done, why = _ran(argv, folder, deadline_s)
+    if done is None:
+        return Compiled(program, f"{program} gave no answer: {why}")
     return read_vela(done.stdout) if program == "vela" else read_edgetpu(done.stdout + done.stderr)
+
+
+def _ran(argv: list[str], folder: str, deadline_s: float) -> tuple[subprocess.CompletedProcess[str] | None, str]:
+    """(what a compiler did in `folder`, ""), or (None, why it gave no answer)."""
+    try:
+        return subprocess.run(
+            argv, capture_output=True, text=True, timeout=deadline_s, check=False, cwd=folder, errors="replace"
+        ), ""
+    except (subprocess.TimeoutExpired, OSError) as error:
+        return None, str(error)[:200]
+
+
+def edgetpu(model: Path, *, deadline_s: float = DEADLINE_S) -> tuple[bytes, Compiled]:
+    """(the model compiled for the Edge TPU, what the compiler said); no bytes where it is missing or refuses."""
+    found = find(PROGRAMS["coral"])
+    if not found:
+        return b"", Compiled(PROGRAMS["coral"], f"{PROGRAMS['coral']} is not installed here")
+    with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
+        argv = [found, "--show_operations", "--out_dir", folder, str(model.resolve())]
+        done, why = _ran(argv, folder, deadline_s)
+        if done is None:
+            return b"", Compiled(PROGRAMS["coral"], f"{PROGRAMS['coral']} gave no answer: {why}")
+        made = Path(folder) / f"{model.stem}_edgetpu.tflite"
+        said = read_edgetpu(done.stdout + done.stderr)
+        return (made.read_bytes() if done.returncode == 0 and made.is_file() else b""), said
 
 
 def read_edgetpu(log: str) -> Compiled:

@@ -32,6 +32,8 @@ TARGETS = {
     "ethos-u85-128": ETHOS_U85,
     "ethos-u85-256": ETHOS_U85,
     "ethos-u85-512": ETHOS_U85,
+    "ethos-u85-1024": ETHOS_U85,
+    "ethos-u85-2048": ETHOS_U85,
 }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from tflite_edge import __version__
 from tflite_edge.artifact import cached, key_of
+from tflite_edge.flatbuffer.embed import About, embed
 from tflite_edge.records.conversion import STATIC, Conversion
 from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.plain import to_plain
@@ -55,8 +56,8 @@ class Variants:
             key += [data.calibration.sha256, to_plain(data.calibration.preprocess)]
             if conversion.bake and not data.calibration.pool.are_images:
                 raise RecipeError("bake needs raw images to calibrate with", evidence=data.calibration.pool.name)
-        if conversion.trainable:
-            key += [to_plain(source.recipe.head), len(data.pool.classes)]
+        about = _about(source, conversion)
+        key += [to_plain(source.recipe.head), len(data.pool.classes)] if conversion.trainable else [to_plain(about)]
         if conversion.quantizer == "litert":
             key += [require()]
 
@@ -70,7 +71,7 @@ class Variants:
                 self._calibration(conversion),
                 deadline_s=source.recipe.target.deadline_s,
             )
-            (folder / "model.tflite").write_bytes(flatbuffer)
+            (folder / "model.tflite").write_bytes(embed(flatbuffer, about))
 
         return cached("flatbuffer", key_of(key, tensorflow_version(), __version__), fill) / "model.tflite"
 
@@ -104,6 +105,19 @@ class Variants:
             return None
         split = self.source.data.calibration
         return _anchored(split.raw) if conversion.bake else split.x
+
+
+def _about(source: Source, conversion: Conversion) -> About:
+    """What the file says of itself: nothing of the machine or the person, and the same for the same model and data."""
+    data = source.data
+    record, name = data.preprocess, Path(data.pool.name).name
+    if conversion.bake:
+        record = replace(record, mean=(0.0,), std=(1.0,))
+    said = (
+        f"{source.recipe.name}: {data.task} learnt from {name}; {conversion.label}, made by tflite-edge {__version__}"
+    )
+    labels = tuple(data.pool.classes) if data.task == "classification" else ()
+    return About(source.recipe.name, said, source.fingerprint[:12], labels, record)
 
 
 def _anchored(raw: np.ndarray) -> np.ndarray:

@@ -1,0 +1,48 @@
+"""The arena that TFLite Micro needs, measured where its package is installed, and the estimate beside it."""
+
+import importlib.util
+
+import pytest
+
+from tests.flatbuffer import real
+from tflite_edge.deploy import mcu
+from tflite_edge.targets import micro
+
+needs_micro = pytest.mark.skipif(importlib.util.find_spec("tflite_micro") is None, reason="needs tflite-micro")
+
+
+@needs_micro
+def test_the_arena_that_is_measured_is_the_smallest_and_below_the_estimate():
+    found, how = micro.smallest_arena(real.PATH)
+    assert found % micro.STEP_BYTES == 0
+    assert "TFLite Micro 0." in how
+    assert found < mcu.estimated_arena(real.PATH)[0] < 4 * found
+    assert mcu.arena_of(real.PATH)[0] == found
+    assert mcu.arena_of(real.PATH)[1].startswith("measured: ")
+
+
+@needs_micro
+def test_what_does_not_start_is_no_measurement(tmp_path):
+    (tmp_path / "broken.tflite").write_bytes(real.PATH.read_bytes()[:4000])
+    found, why = micro.smallest_arena(tmp_path / "broken.tflite")
+    assert found is None
+    assert why
+
+
+def test_without_the_package_the_estimate_says_what_it_is():
+    found, why = micro.smallest_arena(real.PATH, python="/usr/bin/env")  # a program that is no Python
+    assert (found, "TFLite Micro cannot be asked" in why) == (None, True)
+    bytes_, why = mcu.arena_of(real.PATH, python="/usr/bin/env")
+    assert bytes_ == mcu.estimated_arena(real.PATH)[0]
+    assert why.startswith("an estimate: ")
+    assert "not measured: " in why
+
+
+def test_a_measurement_that_does_not_end_is_none(tmp_path):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nexec sleep 30\n")
+    program.chmod(0o755)
+    assert micro.smallest_arena(real.PATH, python=str(program), deadline_s=0.2) == (
+        None,
+        "TFLite Micro gave no answer within 0.2 s",
+    )
