@@ -22,17 +22,26 @@ from tflite_edge.records.verdict import OK
 )
 @click.option("--model", default="", metavar="NAME", help="File, scheme or mode.  [default: int8 if it is ok]")
 @runtime_option
+@click.option("--deb", is_flag=True, help="A Debian package with a systemd service instead of the tar.gz.")
 @click.option("--sign", "key", type=click.Path(path_type=Path), help="Secret key; writes ARCHIVE.minisig beside it.")
 @click.option("--accept-degraded", is_flag=True, help="Pack a model although a promise was broken.")
 @format_option
 def command(
-    folder: Path, target: str, out: Path, model: str, runtime: str, key: Path | None, accept_degraded: bool, sink: Sink
+    folder: Path,
+    target: str,
+    out: Path,
+    model: str,
+    runtime: str,
+    deb: bool,
+    key: Path | None,
+    accept_degraded: bool,
+    sink: Sink,
 ) -> None:
     """Pack what `convert` left in FOLDER for a board: model, program, wheels, proof; it installs offline.
 
     \b
     tflite-edge package build/mobilenet --for pi4
-    tflite-edge package build/mobilenet --for pi3-32 --sign key -o dist/
+    tflite-edge package build/mobilenet --for pi3-32 --deb --sign key -o dist/
     tflite-edge package build/mobilenet --for mcu
     """
     from tflite_edge.deploy.package import package
@@ -40,6 +49,14 @@ def command(
 
     with sink.listening() as listen:
         packed = package(
-            folder, target, out, model=model, runtime=runtime, key=key, accept_degraded=accept_degraded, listen=listen
+            folder,
+            target,
+            out,
+            model=model,
+            runtime=runtime,
+            deb=deb,
+            key=key,
+            accept_degraded=accept_degraded,
+            listen=listen,
         )
     sink.result("package", OK, to_plain(packed), *show.packed(packed))
