@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.deploy.board import python_of
+from tests.deploy.board import cached_board, python_of
 from tflite_edge.deploy import archive, deb, debian
 from tflite_edge.deploy.build import open_build
 from tflite_edge.records.board import BOARDS
 from tflite_edge.records.errors import BundleError, UsageError
-from tflite_edge.targets.emulator import open_board
 
 BUNDLE = {"install.sh": b"#!/bin/sh\n", "model.tflite": bytes(range(256)) * 40, "LICENCES.md": b"none\n"}
 HOME = f"{deb.HOME}/net"
@@ -151,9 +150,7 @@ class Root:
             for name, version in there.items()
         ]
         (database / "status").write_text("\n".join(stanzas))
-        before, os.environ["TFLITE_EDGE_CACHE"] = os.environ["TFLITE_EDGE_CACHE"], str(cache)
-        python_of(open_board(BOARDS[board]), folder / "usr" / "bin")
-        os.environ["TFLITE_EDGE_CACHE"] = before
+        python_of(cached_board(board, cache), folder / "usr" / "bin")
 
     def dpkg(self, *words):
         force = "--force-not-root,script-chrootless"
