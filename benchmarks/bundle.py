@@ -42,8 +42,8 @@ PARTS = {"wheels": "wheels and packages", "debs": "wheels and packages", "app.py
 ABOUT = (
     "MB of 10^6 bytes. Installed: the release on the board, virtual environment and model. Seconds: median of "
     f"{INSTALLS} installations and {ANSWERS} first answers (least-greatest), each a fresh process, the runner "
-    "and the bare script in turn, on the same Python, NumPy, Pillow and runtime; the ratio is of medians (of single pairs). "
-    "An emulated second is no board's second."
+    "and the bare script in turn, on the same Python, NumPy, Pillow and runtime; the ratio is of medians (of single "
+    "pairs). An emulated second is no board's second."
 )
 
 
