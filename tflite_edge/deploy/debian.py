@@ -27,11 +27,11 @@ WIDTH = 78
 
 
 def refuse_other_targets(target: str) -> None:
-    """Raises UsageError for what is no board, so has no dpkg."""
+    """Raises UsageError for what is not a board alone: its service reaches no device."""
     if target not in BOARDS:
         raise UsageError(
-            f"--deb is for boards that run Debian, and {target} does not",
-            evidence="boards: " + ", ".join(BOARDS),
+            f"there is no Debian package for {target}",
+            evidence="--deb packs for " + ", ".join(BOARDS),
             do="leave --deb out",
         )
 
