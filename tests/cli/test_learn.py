@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.deploy.board import Home
 from tflite_edge.deploy.build import open_build
 from tflite_edge.deploy.bundle import own_files
 from tflite_edge.records.board import BOARDS
@@ -26,6 +27,16 @@ def trainable(tmp_path_factory, edge, model_file, image_folder):
         "[gates]\nmax_drop = 10.0\n"
     )
     return out / "made", edge.json("convert", recipe, "--trainable", "-o", out / "made")
+
+
+def with_turned(image_folder, photos):
+    """`photos`: the images, and a fifth class of them."""
+    shutil.copytree(image_folder, photos)
+    (photos / "turned").mkdir()
+    for path in (image_folder / "b-one").glob("*.png"):
+        with Image.open(path) as image:
+            turned = image.rotate(90)
+        turned.save(photos / "turned" / path.name)
 
 
 @pytest.mark.slow
@@ -52,12 +63,7 @@ def test_learn_and_average(trainable, edge, image_folder, tmp_path):
     """A fifth class that the model has never seen, on two boards, and one head of both."""
     folder, _ = trainable
     photos = tmp_path / "photos"
-    shutil.copytree(image_folder, photos)
-    shutil.copytree(image_folder / "b-one", photos / "turned")
-    for path in (photos / "turned").glob("*.png"):
-        with Image.open(path) as image:
-            turned = image.rotate(90)
-        turned.save(path)
+    with_turned(image_folder, photos)
     for name in ("float", "head-float"):
         model = folder / f"small-trainable-{name}.tflite"
         heads = []
@@ -102,12 +108,7 @@ def test_a_bundle_learns_and_answers_with_its_head(trainable, image_folder, tmp_
     build = open_build(trainable[0], "trainable-float")
     for name, content in own_files(build, BOARDS["pi4"], "ai-edge-litert")[1].items():
         (bundle / name).write_bytes(content)
-    shutil.copytree(image_folder, photos)
-    (photos / "turned").mkdir()
-    for path in (image_folder / "b-one").glob("*.png"):
-        with Image.open(path) as image:
-            turned = image.rotate(90)
-        turned.save(photos / "turned" / path.name)
+    with_turned(image_folder, photos)
     (photos / "turned" / "torn.png").write_bytes(b"no image")
 
     def classify(*words, code=0):
@@ -134,6 +135,59 @@ def test_a_bundle_learns_and_answers_with_its_head(trainable, image_folder, tmp_
     assert len(first[0]["top"]) == 5
     (tmp_path / "junk.npz").write_bytes(b"x")
     assert "not a file of saved weights" in classify("--head", "junk.npz", "photos", code=3)[1]
+    before = (tmp_path / "head.npz").read_bytes()
+    for words, says in (
+        (("--learning-rate", "1e38"), "a smaller --learning-rate"),
+        (("--learning-rate", "nan"), "must be above 0"),
+        (("--epochs", "-1"), "epochs >= 0"),
+        (("--head", "junk.npz"), "not a file of saved weights"),
+    ):
+        assert says in classify("learn", "photos", *words, code=3)[1]
+    shutil.copytree(photos / "turned", photos / "unknown")
+    told = classify("learn", "photos", code=3)[1]
+    assert "'unknown'" in told
+    assert "1 spare" in told  # which the head has given away
+    assert (tmp_path / "head.npz").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_an_installed_bundle_learns_on_an_emulated_board(trainable, boards, edge, image_folder, tmp_path, monkeypatch):
+    """A lesson that is killed and goes on, what it comes to, and one that makes it worse and is taken back."""
+    monkeypatch.setenv("TFLITE_EDGE_CACHE", str(boards))
+    edge("package", trainable[0], "--for", "pi4", "--model", "trainable-float", "-o", tmp_path)
+    home = Home(tmp_path / "home", "pi4", boards)
+    home("tar", "xzf", tmp_path / "small-pi4.tar.gz")
+    done = home(home.folder / "small-pi4" / "install.sh")
+    assert done.returncode == 0, done.stderr
+    with_turned(image_folder, home.folder / "photos")
+
+    lesson = home.start("classify", "learn", "photos", "--epochs", "200")
+    for line in lesson.stderr:
+        if line.startswith("epoch 4/"):
+            break
+    lesson.kill()
+    lesson.communicate(timeout=60)
+    assert not (home.folder / "head.npz").exists()
+    done = home("classify", "learn", "photos", "--epochs", "200")
+    assert done.returncode == 0, done.stderr
+    learnt = json.loads(done.stdout)
+    assert 3 <= learnt["resumed"] < 200
+    assert learnt["after"]["top1"] > learnt["before"]["top1"]
+    assert learnt["runtime"]["machine"] == "aarch64"
+    assert not list(home.folder.glob("*.checkpoint*"))
+
+    turned = sorted((home.folder / "photos" / "turned").iterdir())[:10]
+    answers = [json.loads(line) for line in home("classify", "--head", "head.npz", *turned).stdout.splitlines()]
+    assert sum(answer["label"] == "turned" for answer in answers) >= 8
+
+    names = ("a-zero", "b-one", "c-two", "d-three")
+    for wrong, name in zip(names, reversed(names), strict=True):
+        shutil.copytree(image_folder / name, home.folder / "lies" / wrong)
+    before = (home.folder / "head.npz").read_bytes()
+    done = home("classify", "learn", "lies", "--epochs", "1", "--learning-rate", "1e-9")
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["rolled_back"]
+    assert (home.folder / "head.npz").read_bytes() == before
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
 """An emulated Raspberry Pi as a shell script sees it: a `python3` on the PATH that is ARM's."""
 
+import os
 import shlex
+import subprocess
 from pathlib import Path
 
-from tflite_edge.targets.emulator import Emulated
+from tflite_edge.records.board import BOARDS
+from tflite_edge.targets.emulator import Emulated, open_board
 
 # The guest cannot start other ARM programs without binfmt, so the Python of a virtual environment that it makes becomes
 # a script as well, which starts the same guest under the environment's name: what exec would have done.
@@ -38,3 +41,37 @@ def python_of(board: Emulated, folder: Path) -> Path:
     )
     path.chmod(0o755)
     return path
+
+
+def cached_board(name, cache):
+    """The emulated board that is installed in `cache`."""
+    before = os.environ.get("TFLITE_EDGE_CACHE")
+    os.environ["TFLITE_EDGE_CACHE"] = str(cache)
+    try:
+        return open_board(BOARDS[name])
+    finally:
+        if before is None:
+            del os.environ["TFLITE_EDGE_CACHE"]
+        else:
+            os.environ["TFLITE_EDGE_CACHE"] = before
+
+
+class Home:
+    """A user's home on an emulated board. The environment has no network settings, and no network is asked for."""
+
+    def __init__(self, folder, board, cache):
+        self.folder = folder
+        folder.mkdir()
+        python_of(cached_board(board, cache), folder / "python")
+        self.env = {"HOME": str(folder), "PATH": f"{folder}/python:{folder}/.local/bin:/usr/bin:/bin"}
+
+    def __call__(self, *command):
+        return subprocess.run(command, **self.options, capture_output=True, timeout=600)
+
+    def start(self, *command):
+        """What runs on while its stderr is read."""
+        return subprocess.Popen(command, **self.options, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    @property
+    def options(self):
+        return {"env": self.env, "cwd": self.folder, "text": True}

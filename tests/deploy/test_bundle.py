@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.board import python_of
+from tests.deploy.board import Home
 from tflite_edge.deploy import archive
 from tflite_edge.deploy.build import open_build
 from tflite_edge.records.board import BOARDS
 from tflite_edge.records.errors import ModelError, UsageError
-from tflite_edge.targets.emulator import open_board
 
 pytestmark = pytest.mark.slow
 
@@ -30,21 +29,6 @@ def packed(request, boards, converted, edge, tmp_path_factory):
         os.environ["TFLITE_EDGE_CACHE"] = before
     assert done["model"].endswith("-static-wi8ai8.tflite")
     return request.param, out / f"small-{request.param}.tar.gz"
-
-
-class Home:
-    """A user's home on an emulated board. The environment has no network settings, and no network is asked for."""
-
-    def __init__(self, folder, board, cache):
-        self.folder = folder
-        folder.mkdir()
-        os.environ["TFLITE_EDGE_CACHE"], before = str(cache), os.environ["TFLITE_EDGE_CACHE"]
-        python_of(open_board(BOARDS[board]), folder / "python")
-        os.environ["TFLITE_EDGE_CACHE"] = before
-        self.env = {"HOME": str(folder), "PATH": f"{folder}/python:{folder}/.local/bin:/usr/bin:/bin"}
-
-    def __call__(self, *command):
-        return subprocess.run(command, env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture

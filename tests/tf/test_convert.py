@@ -83,6 +83,9 @@ def test_a_variant_is_made_once(variants, monkeypatch):
     monkeypatch.setattr("tflite_edge.tf.convert.variants.quantize", None)
     assert variants.make(Conversion("int8", "int8")) == first
     assert first.is_relative_to(cache_folder())
+    monkeypatch.setattr("tflite_edge.tf.convert.variants._code", lambda: "changed")
+    with pytest.raises(TypeError):  # other code makes it anew
+        variants.make(Conversion("int8", "int8"))
 
 
 def test_baked_bytes_equal_normalised_bytes(variants, source, tmp_path):

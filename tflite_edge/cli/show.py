@@ -330,4 +330,7 @@ def packed(packed: Packed) -> Iterable[Table | str]:
         yield f"signed: {packed.signature}"
     if "install.sh" in packed.files:
         archive = Path(packed.path).name
+        if archive.endswith(".deb"):
+            yield f"on the board: sudo apt install ./{archive}"
+            return
         yield f"on the board: tar xzf {archive} && {archive.removesuffix('.tar.gz')}/install.sh"

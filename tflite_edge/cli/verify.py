@@ -21,18 +21,19 @@ def command(bundle: Path, key: Path | None, sink: Sink) -> None:
 
     \b
     tflite-edge verify dist/mobilenet-pi4.tar.gz --key key.pub
+    tflite-edge verify dist/mobilenet-pi3-32.deb
     """
-    from tflite_edge.deploy.archive import contents
+    from tflite_edge.deploy import archive, deb
     from tflite_edge.deploy.sign import verify
 
     signature = verify(bundle, key) if key else None
-    files = contents(bundle)
+    files = deb.contents(bundle) if deb.is_deb(bundle) else archive.contents(bundle)
     signed = {"key": signature.key_id, "comment": signature.comment} if signature else None
     says = f"signed by key {signature.key_id}" if signature else "not asked whose it is: --key KEY.pub"
     sink.result(
         "verify",
         OK,
         {"bundle": str(bundle), "files": sorted(files), "signature": signed},
-        f"{bundle}: {len(files)} files, each as its SHA256SUMS says",
+        f"{bundle}: {len(files)} files, each as its sums say",
         says,
     )

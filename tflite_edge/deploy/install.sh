@@ -2,16 +2,16 @@
 # Installs @NAME@ for @TITLE@: offline, without root, into a virtual environment of its own.
 #
 #   ./install.sh              into ~/.local/share/tflite-edge/@NAME@, the command classify into ~/.local/bin
-#   PREFIX=DIR BIN=DIR PYTHON=python3.11 ./install.sh
+#   PREFIX=DIR BIN=DIR PYTHON=python3.11 ./install.sh      BIN= for no command
 #
 # What was installed before stays in use until the new model has passed its smoke test.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=${PREFIX:-$HOME/.local/share/tflite-edge/@NAME@}
-bin=${BIN:-$HOME/.local/bin}
+bin=${BIN-$HOME/.local/bin}
 python=${PYTHON:-python3}
 case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
-case $bin in /*) ;; *) bin=$PWD/$bin ;; esac
+case $bin in /* | "") ;; *) bin=$PWD/$bin ;; esac
 
 fail() { # exit status, what is wrong, what to do
   printf 'error: %s\n  do: %s\n' "$2" "$3" >&2
@@ -50,8 +50,10 @@ new=$release.new
 rm -rf "$new"
 trap 'rm -rf "$new"' EXIT
 trap 'exit 130' INT TERM
-mkdir -p "$new"
-cp -R "$here/." "$new/bundle"
+mkdir -p "$new/bundle"
+for file in "$here"/*; do # what is installed from is not kept a second time
+  case ${file##*/} in wheels | debs) ;; *) cp -R "$file" "$new/bundle" ;; esac
+done
 
 "$python" -s -m venv --without-pip "$new/venv" ||
   fail 4 "$python cannot make a virtual environment" "sudo apt install python3-venv"
@@ -92,9 +94,11 @@ sync
 for old in "$prefix"/releases/*; do
   [ "$old" = "$release" ] || rm -rf "$old"
 done
-mkdir -p "$bin"
+[ -z "$bin" ] || mkdir -p "$bin"
 owner=$(readlink "$bin/classify" || true)
-if [ -e "$bin/classify" ] && [ "$owner" != "$prefix/current/bin/classify" ]; then
+if [ -z "$bin" ]; then
+  echo "installed: $prefix/current/bin/classify IMAGE"
+elif [ -e "$bin/classify" ] && [ "$owner" != "$prefix/current/bin/classify" ]; then
   echo "$bin/classify is another model's or program's and was left alone: run $prefix/current/bin/classify"
 else
   ln -sfn "$prefix/current/bin/classify" "$bin/classify"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from tflite_edge.artifact import sha256
-from tflite_edge.deploy import archive, mcu, sign
+from tflite_edge.deploy import archive, debian, mcu, sign
 from tflite_edge.deploy.accelerator import Accelerator, Contents
 from tflite_edge.deploy.build import Build, open_build
 from tflite_edge.deploy.bundle import board_bundle
@@ -57,15 +57,18 @@ def package(
     *,
     model: str = "",
     runtime: str = "auto",
+    deb: bool = False,
     key: Path | None = None,
     accept_degraded: bool = False,
     listen: Listener = silent,
 ) -> Packed:
-    """Write NAME-TARGET.tar.gz into `out`, and its signature by `key`. Raises EdgeError."""
+    """Write NAME-TARGET.tar.gz (deb: NAME-TARGET.deb) into `out`, and its signature by `key`. Raises EdgeError."""
     if target not in TARGETS:
         raise UsageError(
             f"no target {target!r}", evidence="targets: " + ", ".join(TARGETS), do=nearest(target, TARGETS)
         )
+    if deb:
+        debian.refuse_other_targets(target)
     if key:
         sign.read_secret(key)  # refused before anything is fetched
     build = open_build(folder, model, accept_degraded=accept_degraded)
@@ -73,10 +76,9 @@ def package(
     contents = _contents(build, target, runtime, listen, accept_degraded)
     files = contents.files
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{build.manifest.name}-{target.replace('@', '-')}.tar.gz"
-    for old in out.glob(f"{path.name}{sign.SUFFIX}"):
-        old.unlink()  # of other bytes
-    archive.pack(files, path)
+    place = out / f"{build.manifest.name}-{target.replace('@', '-')}{'.deb' if deb else '.tar.gz'}"
+    place.with_name(place.name + sign.SUFFIX).unlink(missing_ok=True)  # of other bytes
+    path = debian.write(build, target, files, place) if deb else archive.pack(files, place)
     signature = sign.sign(path, key) if key else None
     return Packed(
         str(path),

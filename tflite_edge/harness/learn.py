@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import replace
 from time import perf_counter
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -133,9 +133,9 @@ class Done(NamedTuple):
 
 def _samples(model: Trainable, path: str, lesson: Lesson) -> Tuple[Labelled, Labelled]:
     """(to learn from, held out). Raises DataError where they are not this model's."""
-    lessons = _labelled(model, path, load_pack(path))
+    lessons = _labelled(model, path, load_pack(path), lesson.labels)
     if lesson.test is not None:
-        return lessons, _labelled(model, lesson.test, load_pack(lesson.test))
+        return lessons, _labelled(model, lesson.test, load_pack(lesson.test), lesson.labels)
     generator = np.random.default_rng(lesson.seed)
     held = np.zeros(len(lessons.y), bool)
     for label in np.unique(lessons.y):
@@ -154,15 +154,16 @@ def _taken(samples: Labelled, which: Array) -> Labelled:
     return Labelled(*(None if array is None else array[which] for array in samples))  # type: ignore[arg-type]
 
 
-def _labelled(model: Trainable, path: str, pack: Pack) -> Labelled:
+def _labelled(model: Trainable, path: str, pack: Pack, names: Sequence[str]) -> Labelled:
     if pack.y is None or pack.y.dtype.kind not in "iu" or pack.y.shape != (len(pack.x),) or pack.anomaly:
         seen = "y is missing" if pack.y is None else f"y is {pack.y.dtype} {list(pack.y.shape)}"
         raise DataError(f"{path} has no class numbers to learn", evidence=seen, do="integer y, one for each sample")
     labels = pack.y.astype(np.int64)
     if labels.min() < 0 or labels.max() >= model.classes:
-        spare = model.classes - model.known
+        spare, new = model.classes - model.known, int(labels.max())
+        name = repr(names[new]) if new < len(names) else f"class {new} of {path}"
         raise DataError(
-            f"class {int(labels.max())} of {path} is new, and {model.path} has no output for it"
+            f"{name} is new, and {model.path} has no output for it"
             if labels.min() >= 0
             else f"{path} has the negative class {int(labels.min())}",
             evidence=f"it knows classes 0 to {model.known - 1} and has {spare} spare one(s)",

@@ -36,13 +36,18 @@ def main(argv: List[str]) -> int:
     made.add_argument("-o", "--out", default=HEAD, help="the learnt head; learns on from it  [default: head.npz]")
     made.add_argument("--head", help="learn on from this head  [default: OUT, where it is there]")
     made.add_argument("--epochs", type=int, default=20)
+    made.add_argument("--learning-rate", type=float, help="[default: what the model proposes]")
+    made.add_argument("--seed", type=int, default=7, help="of the shuffling and of what is held out  [default: 7]")
     made.add_argument("--bundle", default=os.environ.get("TFLITE_EDGE_BUNDLE", "."), help=argparse.SUPPRESS)
     options = made.parse_args(argv)
     classifier = Classifier(options.bundle)
     _must_learn(classifier.card)
     words = [os.path.join(options.bundle, classifier.card.model), "--data", options.data, "--out", options.out]
     words += ["--about", os.path.join(options.bundle, CARD), "--runtime", classifier.card.runtime]
-    words += ["--epochs", str(options.epochs), *(["--head", options.head] if options.head else [])]
+    words += ["--epochs", str(options.epochs), "--seed", str(options.seed)]
+    for name in ("head", "learning_rate"):
+        if getattr(options, name) is not None:
+            words += [f"--{name.replace('_', '-')}={getattr(options, name)}"]
     if classifier.card.features:
         words += ["--features", os.path.join(options.bundle, classifier.card.features)]
     return command.main(words, classifier.load)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from copy import copy
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tflite_edge import __version__
-from tflite_edge.artifact import cached, key_of
+from tflite_edge.artifact import cached, key_of, sha256
 from tflite_edge.flatbuffer.embed import About, embed
 from tflite_edge.records.conversion import STATIC, Conversion
 from tflite_edge.records.errors import RecipeError
@@ -73,7 +74,7 @@ class Variants:
             )
             (folder / "model.tflite").write_bytes(embed(flatbuffer, about))
 
-        return cached("flatbuffer", key_of(key, tensorflow_version(), __version__), fill) / "model.tflite"
+        return cached("flatbuffer", key_of(key, tensorflow_version(), __version__, _code()), fill) / "model.tflite"
 
     def _trainable(self, source: Source, conversion: Conversion, folder: Path) -> None:
         """`model.tflite`, and `features.tflite` where the backbone cannot be in one file with a head that learns."""
@@ -118,6 +119,12 @@ def _about(source: Source, conversion: Conversion) -> About:
     )
     labels = tuple(data.pool.classes) if data.task == "classification" else ()
     return About(source.recipe.name, said, source.fingerprint[:12], labels, record)
+
+
+@functools.cache
+def _code() -> str:
+    """Of the code that makes flatbuffers: while it is worked on, the version stays the same."""
+    return key_of([sha256(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
 
 
 def _anchored(raw: np.ndarray) -> np.ndarray:
