@@ -124,7 +124,10 @@ def _about(source: Source, conversion: Conversion) -> About:
 @functools.cache
 def _code() -> str:
     """Of the code that makes flatbuffers: while it is worked on, the version stays the same."""
-    return key_of([sha256(path) for path in sorted(Path(__file__).parent.glob("*.py"))])
+    house = Path(__file__).parents[2]
+    return key_of(
+        [sha256(path) for folder in ("tf/convert", "flatbuffer") for path in sorted((house / folder).glob("*.py"))]
+    )
 
 
 def _anchored(raw: np.ndarray) -> np.ndarray:
