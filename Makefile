@@ -3,6 +3,7 @@
 #   make convert MODEL=mobilenet    train, convert and verify a model: build/mobilenet/
 #                                   TARGET=emulator:pi4 proves it on an emulated Raspberry Pi
 #   make package MODEL=mobilenet TARGET=pi4    one archive that installs offline: dist/
+#   make report MODEL=mobilenet     a page about it: build/mobilenet/report.html
 #   make test                       run all tests
 #   make check                      lint, types, import contracts
 #   make bench                      measure what benchmarks/ measures
@@ -17,7 +18,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help convert package test check bench clean
+.PHONY: help convert package report test check bench clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -28,6 +29,10 @@ convert: $(READY)
 package: $(READY)
 	test -f build/$(MODEL)/manifest.json || $(MAKE) convert TARGET= ARGS=
 	$(BIN)/tflite-edge package build/$(MODEL) --for $(or $(TARGET),pi4) -o dist $(ARGS)
+
+report: $(READY)
+	test -f build/$(MODEL)/manifest.json || $(MAKE) convert TARGET= ARGS=
+	$(BIN)/tflite-edge report build/$(MODEL) $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)

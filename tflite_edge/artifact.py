@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from tflite_edge import __version__
-from tflite_edge.records.errors import MissingError
+from tflite_edge.records.errors import MissingError, ModelError, RecipeError
+from tflite_edge.records.manifest import SCHEMA as MANIFEST_SCHEMA
 from tflite_edge.records.manifest import Manifest, Provenance, Variant
-from tflite_edge.records.plain import to_plain
+from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.realised import realised
 from tflite_edge.records.recipe import Recipe
@@ -51,7 +52,7 @@ def key_of(*parts: Any) -> str:
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path, elsewhere: str = "choose another output folder with -o") -> Iterator[None]:
+def disk_errors(path: Path, elsewhere: str = "choose another output folder with -o") -> Iterator[None]:
     """Name what the disk refused: a full disk and a read-only folder are the user's to mend."""
     try:
         yield
@@ -75,7 +76,7 @@ def _disk_errors(path: Path, elsewhere: str = "choose another output folder with
 
 def write(path: Path, content: bytes | memoryview | str) -> Path:
     """Write `content` under a temporary name in the same folder, then rename it to `path`."""
-    with _disk_errors(path):
+    with disk_errors(path):
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -88,6 +89,27 @@ def write(path: Path, content: bytes | memoryview | str) -> Path:
             Path(temporary).unlink(missing_ok=True)
             raise
     return path
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """What `convert` left in `folder`. Raises ModelError where there is none, or one that this version cannot read."""
+    path, do = folder / MANIFEST, f"tflite-edge convert MODEL -o {folder}"
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        schema = plain.get("schema") if isinstance(plain, dict) else None
+        if schema != MANIFEST_SCHEMA:
+            raise ModelError(
+                f"{path} is a manifest of another version of tflite-edge, or none at all",
+                evidence=f"schema {schema!r}; this version reads {MANIFEST_SCHEMA}",
+                do=do,
+            )
+        return from_plain(Manifest, plain)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"{folder} is not a folder that `tflite-edge convert` filled", evidence=str(error), do=do
+        ) from error
+    except RecipeError as error:
+        raise ModelError(f"{path} cannot be read by this version", evidence=str(error), do=do) from error
 
 
 def cache_folder() -> Path:
@@ -107,7 +129,7 @@ def cached(step: str, key: str, make: Callable[[Path], None]) -> Path:
 
     home = cache_folder() / step
     final = home / key
-    with _disk_errors(home, CACHE_ADVICE):
+    with disk_errors(home, CACHE_ADVICE):
         home.mkdir(parents=True, exist_ok=True)
         if final.is_dir():
             return final
@@ -118,11 +140,11 @@ def cached(step: str, key: str, make: Callable[[Path], None]) -> Path:
             return final
         for stale in home.glob(f"{key}.tmp*"):  # left by a killed run; the lock proves nobody uses it
             shutil.rmtree(stale, ignore_errors=True)
-        with _disk_errors(home, CACHE_ADVICE):
+        with disk_errors(home, CACHE_ADVICE):
             temporary = Path(tempfile.mkdtemp(dir=home, prefix=f"{key}.tmp"))
         try:
             make(temporary)
-            with _disk_errors(home, CACHE_ADVICE):
+            with disk_errors(home, CACHE_ADVICE):
                 _flush(temporary)
                 temporary.rename(final)
         except BaseException:
@@ -153,7 +175,7 @@ class Artifact:
 
     def __init__(self, folder: Path, recipe: Recipe, argv: Sequence[str]) -> None:
         """Make the folder and prove, before any work is done, that it can be written. Raises MissingError."""
-        with _disk_errors(folder):
+        with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as probe:
                 probe.write(b"x")
@@ -186,7 +208,7 @@ class Artifact:
         if not self._published:
             self._replace_earlier()
         path = self.folder / variant.file
-        with _disk_errors(path.parent):
+        with disk_errors(path.parent):
             path.parent.mkdir(exist_ok=True)
         write(path, made.read_bytes())
         if variant.features:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from tflite_edge import flatbuffer
@@ -15,9 +14,9 @@ from tflite_edge.inputs import Inputs, find_inputs, write_inputs
 from tflite_edge.records.errors import DataError, ModelError
 from tflite_edge.records.event import Event, Listener, silent
 from tflite_edge.records.job import Job, LayersResult
-from tflite_edge.records.layers import LayerError, findings, layer_errors, ranked
+from tflite_edge.records.layers import Layers, findings, layer_errors, ranked
 from tflite_edge.records.plain import from_plain
-from tflite_edge.records.verdict import Finding, verdict_of
+from tflite_edge.records.verdict import verdict_of
 from tflite_edge.samples import made_with
 from tflite_edge.targets import open_machine
 from tflite_edge.targets.machine import DEADLINE_S
@@ -25,29 +24,6 @@ from tflite_edge.targets.machine import DEADLINE_S
 # tflite-runtime 2.14 adds in place although it is told to keep all tensors: what went into an ADD then reads as its
 # result, silently. A test holds ai-edge-litert to not doing that.
 RUNTIME = "ai-edge-litert"
-
-
-@dataclass(frozen=True)
-class Layers:
-    """Everything `compare --layers` found. layers: in the order in which they run; ranked: their numbers, worst first.
-
-    agreement: share of the samples with the same argmax at the end, None when that is no vector.
-    unmatched_float, unmatched_quantized: results of either file without a twin in the other.
-    """
-
-    scheme: str
-    samples: int
-    inputs: str
-    runtime: str
-    kernels: str
-    agreement: float | None
-    layers: list[LayerError]
-    ranked: list[int]
-    unmatched_float: list[str]
-    unmatched_quantized: list[str]
-    findings: list[Finding]
-    verdict: str
-    notes: list[str]
 
 
 def compare_layers(

@@ -28,6 +28,7 @@ COMMANDS = {
     "average": "Average the heads that several boards have learnt.",
     "emulator": "Install, list and remove emulated Raspberry Pis.",
     "package": "Pack a model for a board: one archive that installs offline.",
+    "report": "Write a page for people about a model or a search: HTML, Markdown, model card.",
     "verify": "Prove a bundle: its files, and whose it is.",
     "keygen": "Make a key pair to sign bundles with.",
     "doctor": "Look for what this machine or a board lacks, and say what mends it.",

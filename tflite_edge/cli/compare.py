@@ -101,15 +101,16 @@ def _layers(
         )
     if on != "local":
         raise UsageError("--layers runs on this machine", do="leave out --on; layers differ little between kernels")
-    from tflite_edge.cli import figure as draw
     from tflite_edge.cli import show_compare
     from tflite_edge.layers import compare_layers
     from tflite_edge.records.plain import to_plain
+    from tflite_edge.report.inside import noise_alone
+    from tflite_edge.reporting import write_figure
 
     with sink.listening() as listen:
         found = compare_layers(models[0], models[1], data, samples=samples, deadline_s=deadline, listen=listen)
     if figure:
-        draw.write(figure, draw.layers(found, f"{Path(models[1]).name} against {Path(models[0]).name}"))
+        write_figure(figure, noise_alone(found, f"{Path(models[1]).name} against {Path(models[0]).name}"))
     document = {"float": models[0], "quantized": models[1], "figure": str(figure) if figure else None}
     plain = to_plain(found)
     plain.pop("verdict")

@@ -10,9 +10,10 @@ from tflite_edge.cli import show_model
 from tflite_edge.cli.show_check import placement, said
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.job import BenchResult, LearnResult, Runtime, ScoreResult
-from tflite_edge.records.manifest import Manifest, StepRecord, Variant
+from tflite_edge.records.manifest import Manifest, StepRecord
 from tflite_edge.records.realised import LOCAL
 from tflite_edge.records.verdict import Finding
+from tflite_edge.report.words import kib, learns, milliseconds, percent
 
 if TYPE_CHECKING:
     from tflite_edge.deploy.package import Packed
@@ -42,9 +43,9 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
         rows.append(
             [
                 model.scheme if model.file else f"({model.mode})",
-                _kib(model.bytes if model.file else None),
-                _kib(model.gzip_bytes if model.file else None),
-                _kib(bench.resident_bytes if bench else None),
+                kib(model.bytes if model.file else None),
+                kib(model.gzip_bytes if model.file else None),
+                kib(bench.resident_bytes if bench else None),
                 percent(_quality(score) if score else None),
                 drop,
                 percent(score.agreement if score else None),
@@ -58,7 +59,7 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     spare = [column for column in ("gzip", "in RAM", "x float", "agree %") if column in columns]
     yield Table(columns, rows, spare=spare)
     yield from manifest.realised
-    yield from (_learns(model) for model in manifest.models if model.learning)
+    yield from (learns(model) for model in manifest.models if model.learning)
     yield from findings((f.what, f) for model in manifest.models for f in model.findings)
     yield from dict.fromkeys(f"{model.mode}: {model.why}" for model in manifest.models if model.why)
     asked = manifest.recipe.target.runtime
@@ -92,19 +93,6 @@ def _timed(bench: BenchResult | None, floats: Sequence[float]) -> list[str]:
     if bench is None:
         return ["-", "-"]
     return [milliseconds(bench.median_s), f"{floats[0] / bench.median_s:.2f}" if floats else "-"]
-
-
-def _learns(model: Variant) -> str:
-    """What the proof of a trainable file came to."""
-    learning = model.learning
-    assert learning is not None
-    files = f"{model.file} beside {model.features}" if model.features else model.file
-    step = "" if learning.step_s is None else f", {1 / learning.step_s:,.0f} steps of {learning.batch} samples a second"
-    return (
-        f"{files} learns: from a head that knows nothing, loss {learning.start.loss:.2f} -> "
-        f"{learning.epochs[-1].loss:.2f} and top-1 {percent(learning.start.top1)} -> "
-        f"{percent(learning.after.top1)} in {len(learning.epochs)} epochs of {learning.samples} samples{step}"
-    )
 
 
 def learning(result: LearnResult, model: str, out: Path | None) -> Iterable[Table | str]:
@@ -227,25 +215,6 @@ def facts(facts: Facts) -> Iterable[Table | str]:
 
 def _scale(scale: float | None, zero_point: int | None) -> str:
     return "-" if scale is None else f"{scale:.6g}, {zero_point}"
-
-
-def milliseconds(seconds: float) -> str:
-    """Milliseconds with three digits that mean something."""
-    return f"{1e3 * seconds:.3f}" if seconds >= 1e-4 else f"{1e3 * seconds:.4f}"
-
-
-def _kib(count: int | None) -> str:
-    kib = None if count is None else count / 1024
-    return "-" if kib is None else f"{kib:,.0f}" if kib >= 1000 else f"{kib:.1f}"
-
-
-def rounded(value: float) -> str:
-    """One decimal, and never `-0.0`."""
-    return f"{round(value, 1) + 0.0:.1f}"
-
-
-def percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f}"
 
 
 def run_row(result: BenchResult, model: str) -> Iterable[Table | str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tflite_edge.cli import show
-from tflite_edge.cli.show_compare import points
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.calibration import Calibration, Measured, Reach
 from tflite_edge.records.layers import short
+from tflite_edge.report.words import percent, points
 
 MOST_TENSORS = 8
 
@@ -55,7 +55,7 @@ def _reach(one: Reach) -> list[str]:
 
 
 def _measured(one: Measured) -> list[str]:
-    return [show.percent(one.top1), show.percent(one.agreement), show.percent(one.error)]
+    return [percent(one.top1), percent(one.agreement), percent(one.error)]
 
 
 def _verdict(better: bool) -> str:

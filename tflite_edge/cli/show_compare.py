@@ -11,10 +11,11 @@ from tflite_edge.cli.sink import Table
 from tflite_edge.records.layers import LayerError, short
 from tflite_edge.records.parity import EXPECTED, FAMILIES, SAME, Comparison, Difference, Run, proof
 from tflite_edge.records.verdict import drop_of
+from tflite_edge.report.words import percent, points, rounded
 
 if TYPE_CHECKING:
     from tflite_edge.comparison import Parity
-    from tflite_edge.layers import Layers
+    from tflite_edge.records.layers import Layers
 
 
 MOST_FINDINGS = 8  # of a broken model's hundred, the worst
@@ -76,10 +77,10 @@ def _cells(found: Difference) -> list[str]:
     """same %, close %, largest, argmax %."""
     steps = found.most_steps
     return [
-        show.percent(found.identical / found.samples),
-        show.percent(found.close / found.samples),
+        percent(found.identical / found.samples),
+        percent(found.close / found.samples),
         f"{found.most:.2g}" if steps is None else f"{steps} step{'s' * (steps != 1)}",
-        show.percent(None if found.same_argmax is None else found.same_argmax / found.samples),
+        percent(None if found.same_argmax is None else found.same_argmax / found.samples),
     ]
 
 
@@ -100,18 +101,11 @@ def _against_float(run: Run) -> list[str]:
         run.runtime + kernels,
         run.target,
         run.family,
-        show.percent(run.score.top1),
+        percent(run.score.top1),
         points(*drop_of(run.score)),
-        show.percent(run.score.agreement),
+        percent(run.score.agreement),
         "-" if largest is None else f"{largest:.2g}",
     ]
-
-
-def points(value: float | None, half: float | None) -> str:
-    """`+1.50 ±0.80`: points, and half of the 95 % interval."""
-    if value is None:
-        return "-"
-    return f"{value + 0.0:+.2f}" + ("" if half is None else f" ±{half:.2f}")
 
 
 def _first(text: str) -> str:
@@ -149,7 +143,7 @@ def _layer(layer: LayerError) -> list[str]:
         str(layer.number),
         layer.operator,
         short(layer.name, 20),
-        "-" if layer.sqnr_db is None else show.rounded(layer.sqnr_db),
+        "-" if layer.sqnr_db is None else rounded(layer.sqnr_db),
         f"{100 * layer.added:.2f}",
         "-" if layer.cosine is None else f"{layer.cosine:.4f}",
         "-" if layer.most_steps is None else f"{layer.most_steps:.1f}",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tflite_edge.cli.show import milliseconds
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.estimate import Estimate
 from tflite_edge.records.manifest import Variant
+from tflite_edge.report.words import milliseconds
 
 
 def estimate(result: Estimate, model: str) -> Iterable[Table | str]:

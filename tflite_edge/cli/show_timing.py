@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tflite_edge.cli.show import findings, milliseconds, run_row
+from tflite_edge.cli.show import findings, run_row
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.job import BenchResult, Runtime
 from tflite_edge.records.sensors import Energy, Sensors, Snapshot
 from tflite_edge.records.timing import Matrix, ProfileResult, RealtimeResult
 from tflite_edge.records.verdict import Finding
+from tflite_edge.report.words import milliseconds
 
 
 def bench(result: BenchResult, model: str) -> Iterable[Table | str]:

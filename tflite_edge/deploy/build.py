@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from dataclasses import dataclass, replace
@@ -12,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tflite_edge.artifact import MANIFEST, sha256
+from tflite_edge.artifact import MANIFEST, read_manifest, sha256
 from tflite_edge.flatbuffer import inspect
-from tflite_edge.records.errors import EdgeError, ModelError, UsageError
+from tflite_edge.records.errors import ModelError, UsageError
 from tflite_edge.records.job import Job
 from tflite_edge.records.learning import Lesson
 from tflite_edge.records.manifest import Manifest, Variant
-from tflite_edge.records.plain import from_plain, nearest
+from tflite_edge.records.plain import nearest
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.verdict import OK
 from tflite_edge.targets.local import Local
@@ -67,11 +66,8 @@ class Build:
         return raw, outputs, float(tolerance), f"expected answers by {runtime} on the machine that packed it"
 
     def without_secrets(self) -> Manifest:
-        """The manifest without what tells of the machine and the person: command line, host, folders."""
-        recipe = self.manifest.recipe.with_paths(lambda path: Path(path).name)
-        source = self.manifest.source
-        source = replace(source, model=Path(source.model).name, data=Path(source.data).name)
-        return replace(self.manifest, argv=[], host={}, recipe=recipe, source=source, models=[self.variant])
+        """The manifest of the one variant, without what tells of the machine and the person."""
+        return replace(self.manifest.without_secrets(), models=[self.variant])
 
 
 def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) -> Build:
@@ -79,14 +75,7 @@ def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) 
 
     Raises UsageError for a name that is not there, ModelError for a folder of nothing, or files changed since.
     """
-    try:
-        manifest = from_plain(Manifest, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, EdgeError) as error:
-        raise ModelError(
-            f"{folder} is not a folder that `tflite-edge convert` filled",
-            evidence=str(error),
-            do="tflite-edge convert MODEL -o " + str(folder),
-        ) from error
+    manifest = read_manifest(folder)
     models = manifest.models
     for name in (manifest.name, *(variant.file for variant in models), *(variant.features for variant in models)):
         _refuse_odd(name, folder)

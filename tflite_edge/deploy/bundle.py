@@ -14,13 +14,14 @@ import numpy as np
 
 from tflite_edge import __version__
 from tflite_edge.deploy.build import Build
-from tflite_edge.deploy.documents import licences, model_card, sbom
+from tflite_edge.deploy.documents import licences, sbom
 from tflite_edge.deploy.supplies import Supply, supplies
 from tflite_edge.records.board import Board
 from tflite_edge.records.card import CARD, SMOKE, Card
 from tflite_edge.records.errors import UsageError
 from tflite_edge.records.event import Event, Listener
 from tflite_edge.records.plain import to_plain
+from tflite_edge.report.model_card import model_card
 from tflite_edge.targets.zipapp import BUNDLE, zipapp_bytes
 
 SMOKE_SAMPLES = 4
@@ -70,7 +71,7 @@ def own_files(build: Build, board: Board, runtime: str, compiled: Compiled = PLA
         CARD: _json(to_plain(card)),
         SMOKE: smoke,
         "manifest.json": _json(to_plain(build.without_secrets())),
-        "MODEL_CARD.md": model_card(build, card).encode(),
+        "MODEL_CARD.md": model_card(build.without_secrets(), preprocess=card.preprocess, notes=card.notes).encode(),
         "app.pyz": zipapp_bytes(BUNDLE),
     }
 

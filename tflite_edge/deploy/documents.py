@@ -1,4 +1,4 @@
-"""What a bundle says of itself: model card, licences, and a bill of materials in CycloneDX."""
+"""What a bundle says of what is inside: licences, and a bill of materials in CycloneDX."""
 
 from __future__ import annotations
 
@@ -13,37 +13,6 @@ from tflite_edge import __version__
 from tflite_edge.deploy.build import Build
 from tflite_edge.deploy.supplies import Supply
 from tflite_edge.records.card import Card
-
-
-def model_card(build: Build, card: Card) -> str:
-    """What the model is, from the manifest alone."""
-    manifest, variant = build.without_secrets(), build.variant
-    source = manifest.source
-    score = variant.score
-    lines = [
-        f"# {manifest.name}",
-        "",
-        f"`{variant.file}`: {variant.scheme}, {variant.bytes:,} bytes, SHA-256 `{variant.sha256}`.",
-        "",
-        f"- Made from {source.model}, {source.parameters:,} parameters, {manifest.created}.",
-        f"- Data: {source.data}; " + ", ".join(f"{count} {name}" for name, count in source.samples.items()) + ".",
-        f"- Task: {source.task}; classes: {', '.join(source.labels) or '-'}.",
-    ]
-    if score and score.top1 is not None:
-        drop = "" if variant.drop is None else f", {variant.drop:+.2f} points below the float model"
-        drop += "" if variant.drop_ci is None else f" (95 % interval ±{variant.drop_ci:.2f})"
-        lines.append(f"- Top-1 {score.top1:.2%} on {score.images} test images{drop}, by {score.runtime.name}.")
-    if score and score.auc is not None:
-        lines.append(f"- AUC {score.auc:.4f} on {score.images} test samples, by {score.runtime.name}.")
-    for step in source.steps:
-        settings = ", ".join(f"{key} {value}" for key, value in step.settings.items() if value not in ("", None))
-        lines.append(f"- Optimised by {step.name}" + (f" ({settings})." if settings else "."))
-    lines += [f"- {sentence}" for sentence in manifest.realised]
-    lines += [f"- {note}" for note in (*source.notes, *card.notes)]
-    record = card.preprocess
-    scaled = f"(value - {list(record.mean)}) / {list(record.std)}"
-    lines += ["", f"Input: {record.size or 'raw values'}, {record.channels} channels, {scaled}.", ""]
-    return "\n".join(lines)
 
 
 def licences(found: Sequence[Supply]) -> str:

@@ -63,6 +63,29 @@ class LayerError:
     clipped_samples: float
 
 
+@dataclass(frozen=True)
+class Layers:
+    """Everything `compare --layers` found. layers: in the order in which they run; ranked: their numbers, worst first.
+
+    agreement: share of the samples with the same argmax at the end, None when that is no vector.
+    unmatched_float, unmatched_quantized: results of either file without a twin in the other.
+    """
+
+    scheme: str
+    samples: int
+    inputs: str
+    runtime: str
+    kernels: str
+    agreement: Optional[float]
+    layers: List[LayerError]
+    ranked: List[int]
+    unmatched_float: List[str]
+    unmatched_quantized: List[str]
+    findings: List[Finding]
+    verdict: str
+    notes: List[str]
+
+
 def layer_errors(
     names: Sequence[Tuple[str, str, Tuple[int, ...], str]],
     sources: Sequence[Tuple[int, ...]],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from tflite_edge.records.estimate import Estimate
@@ -176,3 +177,10 @@ class Manifest:
     seconds: Dict[str, float]
     realised: List[str] = field(default_factory=list)
     schema: int = SCHEMA
+
+    def without_secrets(self) -> Manifest:
+        """Without what tells of the machine and the person: command line, host, folders."""
+        recipe = self.recipe.with_paths(lambda path: PurePath(path).name)
+        source = self.source
+        source = replace(source, model=PurePath(source.model).name, data=PurePath(source.data).name)
+        return replace(self, argv=[], host={}, recipe=recipe, source=source)

@@ -69,7 +69,7 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         hint = dict
         if isinstance(value, dict):
-            return dict(value)
+            return {key: _coerce(args[1], item, f"{where}.{key}") for key, item in value.items()}
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     elif type(value) is hint:

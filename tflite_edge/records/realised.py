@@ -12,15 +12,20 @@ SAME_SPEED = 0.08
 LOCAL = "local"  # the target that is this machine
 
 
+def chosen_of(models: Sequence[Variant]) -> Optional[Variant]:
+    """The one that is told of: the int8 file, or else the last one; None where nothing was made."""
+    made = [model for model in models if model.file and not model.original]
+    return next((model for model in made if model.mode == "int8"), made[-1] if made else None)
+
+
 def realised(models: Sequence[Variant], steps: Sequence[StepRecord], on: str = LOCAL) -> List[str]:
     """Of the int8 file, or else the last one, against the originals beside it. Empty without steps or without files.
 
     on: the target that the times are of.
     """
-    made = [model for model in models if model.file and not model.original]
-    if not made or not steps:
+    chosen = chosen_of(models)
+    if chosen is None or not steps:
         return []
-    chosen = next((model for model in made if model.mode == "int8"), made[-1])
     originals = [model for model in models if model.file and model.original]
     plain = next((model for model in originals if model.mode == chosen.mode), None)
     others = [*originals[:1], *([plain] if plain and plain is not originals[0] else [])]
