@@ -1,5 +1,6 @@
 """LiteRT Quantizer beside the converter: the same frozen model, the same calibration samples, both runtimes."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -162,6 +163,16 @@ def test_what_goes_wrong_in_the_child_is_an_error_of_ours(variants, source, monk
     monkeypatch.setattr(litert, "rules", lambda conversion: [])
     with pytest.raises(ModelError, match="without a quantization recipe"):
         litert.quantize(whole, by_litert("dynamic"))
+
+
+@pytest.mark.slow
+def test_a_package_that_cannot_be_imported_is_missing(variants, monkeypatch, tmp_path):
+    (tmp_path / "litert_quantizer.py").write_text("raise ImportError('no ml_dtypes here')")
+    before = [path for path in (os.environ.get("PYTHONPATH"),) if path]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *before]))
+    with pytest.raises(MissingError, match="cannot be imported") as caught:
+        litert.quantize(variants.make(Conversion("float32")).read_bytes(), by_litert("dynamic"))
+    assert "no ml_dtypes here" in caught.value.evidence
 
 
 @pytest.mark.slow
