@@ -144,7 +144,7 @@ def test_what_no_edge_tpu_takes_is_refused_in_the_words_of_check(converted, edge
 
 def test_the_matrix_is_the_same_in_the_bundle_and_in_the_documentation():
     bundle = (Path(coral.__file__).parent / "coral.md").read_text(encoding="utf-8")
-    docs = (Path(__file__).parents[2] / "docs" / "coral.md").read_text(encoding="utf-8")
+    docs = (Path(__file__).parents[2] / "docs" / "how-to" / "coral.md").read_text(encoding="utf-8")
     rows = [line for line in bundle.splitlines() if line.startswith("| 3.")]
     assert len(rows) == 4
     assert [line for line in docs.splitlines() if line.startswith("| 3.")] == rows
