@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tflite_edge.records.errors import RecipeError
@@ -7,6 +7,7 @@ from tflite_edge.records.plain import from_plain, nearest, to_plain
 from tflite_edge.records.recipe import DataSource, ModelSource, Recipe, Training
 
 
+@settings(deadline=None)  # on a busy machine the first example takes long
 @given(
     st.builds(
         Training,
