@@ -26,6 +26,7 @@ from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.realised import realised
 from tflite_edge.records.recipe import Recipe
+from tflite_edge.records.repair import Repair
 from tflite_edge.records.verdict import worst
 
 MANIFEST = "manifest.json"
@@ -251,7 +252,7 @@ class Artifact:
             host=host(),
             argv=self._argv,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            recipe=self._recipe,
+            recipe=replace(self._recipe, repair=self._repair()),
             preprocess=self._preprocess,
             source=self._source,
             samples_sha256=hashlib.sha256(self._samples).hexdigest(),
@@ -261,6 +262,11 @@ class Artifact:
             seconds=self._seconds,
             realised=realised(self._models, self._source.steps, self._recipe.target.on),
         )
+
+    def _repair(self) -> Repair | None:
+        """The settings that a ladder came to: with them the recipe makes the same file at once."""
+        found = (variant.repair.settings for variant in self._models if variant.repair)
+        return next(found, self._recipe.repair)
 
 
 def _portable(recipe: Recipe, folder: Path) -> Recipe:

@@ -1,4 +1,4 @@
-"""The story: load -> optimise -> convert -> inspect -> run on the target -> judge -> publish."""
+"""The story: load -> optimise -> convert -> inspect -> run on the target -> judge -> repair -> publish."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from tflite_edge.records.errors import ModelError, TargetError
 from tflite_edge.records.event import Event, Listener, silent
 from tflite_edge.records.manifest import Manifest
 from tflite_edge.records.recipe import Recipe
+from tflite_edge.repair import repaired
 from tflite_edge.targets import open_machine
 from tflite_edge.targets.machine import scored_note
+from tflite_edge.workshop import Workshop
 
 
 def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv: Sequence[str] = ()) -> Manifest:
@@ -60,7 +62,8 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
                     packs = source.write_packs(Path(work), conversion, most)
                     held = prove_trainable if conversion.trainable else prove
                     variant = held(made, conversion, packs, source.data.preprocess, recipe, machine=machine)
-                    variant = replace(variant, why=why)
+                    workshop = Workshop(variants, conversion, recipe, packs, machine, listen)
+                    made, variant = repaired(made, replace(variant, why=why), workshop)
             except (ModelError, TargetError) as error:
                 if conversion.original:
                     artifact.remark(f"no {conversion.label} to compare with: {error.what}")

@@ -39,6 +39,22 @@ def test_splits_never_overlap_cover_everything_and_repeat(labels, seed):
     assert np.array_equal(again.calibration.wanted, parts.calibration.wanted)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=80, max_size=400), st.integers(10, 200), st.integers(10, 500))
+def test_what_candidates_are_chosen_by_is_neither_tested_nor_calibrated_with(labels, calibration_samples, most):
+    parts = split(pool_of(labels), DataSource(calibration_samples=calibration_samples), SMALL)
+    held, origin = parts.held_out(most)
+    more = parts.more_calibration(most)
+    taken = set(held.wanted.tolist())
+    assert 0 < len(held.wanted) == len(taken) <= most
+    assert not taken & set(parts.test.wanted.tolist())
+    assert not taken & set(more.wanted.tolist())
+    assert not set(more.wanted.tolist()) & set(parts.test.wanted.tolist())
+    assert set(parts.calibration.wanted.tolist()) <= set(more.wanted.tolist())
+    assert len(set(more.wanted.tolist())) == len(more.wanted)
+    assert (origin == "set aside from training") == (len(parts.unused) >= most // 2)
+
+
 @pytest.mark.parametrize("own_split", [False, True])
 def test_anomalies_are_for_the_test_alone(own_split):
     y = np.array([0] * 300 + [1] * 50)

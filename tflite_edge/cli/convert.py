@@ -82,7 +82,12 @@ from tflite_edge.records.verdict import FAILED, OK
     type=click.IntRange(1),
     help="Most test samples that are scored.  [default: all, 200 on an emulated board]",
 )
-@click.option("--max-drop", "gates__max_drop", type=float, help="Points of accuracy that may be lost.")
+@click.option(
+    "--max-drop", "gates__max_drop", type=float, help="Points of accuracy that may be lost; an int8 file is repaired."
+)
+@click.option(
+    "--repair/--no-repair", "convert__repair", default=None, help="Whether it is.  [default: with --max-drop]"
+)
 @click.option("--accept-degraded", is_flag=True, help="Exit 0 although a promise was broken.")
 @format_option
 def command(source: str, out: Path | None, sink: Sink, accept_degraded: bool, **changes: Any) -> int:
@@ -96,6 +101,7 @@ def command(source: str, out: Path | None, sink: Sink, accept_degraded: bool, **
     tflite-edge convert models/mobilenet.toml --quantize int8,int16x8 --format json
     tflite-edge convert my_model.h5 --data my_images/ --quantize int8 -o out/
     tflite-edge convert mobilenet --on emulator:pi4
+    tflite-edge convert my_model.h5 --data my_images/ --max-drop 0.5
     """
     from tflite_edge.pipeline import convert
     from tflite_edge.records.plain import to_plain

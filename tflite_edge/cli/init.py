@@ -84,6 +84,19 @@ flex = false                # true: TensorFlow operators allowed (no small runti
 sparse = false              # true: pruned kernels are stored without their zeros (not dynamic, not int16x8)
 quantizer = "converter"     # or litert: LiteRT Quantizer (extra "quantizer"), which works on the float file
 trainable = false           # true: float32, dynamic and int8 also with a head that learns on the board
+per_tensor = false          # true: one scale for each int8 kernel, for accelerators that know no others
+repair = false              # true: an int8 file that loses more than max_drop is repaired; --max-drop implies it
+
+# How the int8 file is made, as a ladder of repairs wrote it into manifest.json: with it there is no ladder.
+#
+#   [repair]
+#   advice = ""               # or the calibration doctor's fix: redraw, more, outliers, clean
+#   samples = 1000            # of the training split, that activations are measured on; 0: calibration_samples
+#   equalize = "weights"      # or activations: what is evened out between two layers
+#   correct = true            # biases take up what rounding the weights adds
+#   ranges = "mse"            # of activations; minmax, 99.99, 99.9
+#   spare = ["conv_1/Relu"]   # outputs of operators that stay in float
+#   qat_epochs = 0            # of training with quantisation, in place of all of the above
 
 [head]                      # of the trainable files: it begins as the model's own last layer
 hidden = 0                  # units of a second layer beside it

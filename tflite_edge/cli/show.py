@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tflite_edge.cli import show_model
+from tflite_edge.cli import show_model, show_repair
 from tflite_edge.cli.show_check import placement, said
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.job import BenchResult, LearnResult, Runtime, ScoreResult
@@ -58,6 +58,9 @@ def conversion(manifest: Manifest, out: Path) -> Iterable[Table | str]:
     columns = ["scheme ", "KiB", "gzip", "in RAM", quality, "drop points", "agree %", *speed, "verdict "]
     spare = [column for column in ("gzip", "in RAM", "x float", "agree %") if column in columns]
     yield Table(columns, rows, spare=spare)
+    for model in manifest.models:
+        if model.repair:
+            yield from show_repair.ladder(model.repair, model.scheme)
     yield from manifest.realised
     yield from (learns(model) for model in manifest.models if model.learning)
     yield from findings((f.what, f) for model in manifest.models for f in model.findings)

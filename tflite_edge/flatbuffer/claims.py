@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tflite_edge.flatbuffer.facts import Facts, TensorFact
+from tflite_edge.flatbuffer.facts import MOST_LETTERS, Facts, TensorFact
 from tflite_edge.flatbuffer.scheme import QUANTIZED_TYPES
 from tflite_edge.records.conversion import SPARSE_INT8_DENSE, STATIC, Conversion
 from tflite_edge.records.errors import ModelError
@@ -48,6 +48,7 @@ def check(facts: Facts, conversion: Conversion) -> list[Finding]:
         *_foreign_operators(facts, conversion),
         *_edge(facts, conversion),
         *_sparse(facts, conversion),
+        *_scales(facts, conversion),
     ]
 
 
@@ -117,13 +118,15 @@ def _weight_types(facts: Facts) -> Counter[str]:
 
 def _float_operators(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
     # A file that is not quantised at all is _scheme's finding, not a list of all its operators.
-    if conversion.mode not in STATIC or not facts.scheme.startswith("mixed") or not facts.float_operators:
+    spared = {name[:MOST_LETTERS] for name in conversion.repair.spare}
+    floats = [op for op in facts.float_operators if op.tensor not in spared]
+    if conversion.mode not in STATIC or not facts.scheme.startswith("mixed") or not floats:
         return
-    named = [f"#{op.index} {op.name} -> {op.tensor} ({op.dtype})" for op in facts.float_operators[:NAMED]]
-    more = len(facts.float_operators) - len(named)
+    named = [f"#{op.index} {op.name} -> {op.tensor} ({op.dtype})" for op in floats[:NAMED]]
+    more = len(floats) - len(named)
     total = sum(count.count for count in facts.operators)
     yield Finding(
-        f"{len(facts.float_operators)} of {total} operators still compute in float",
+        f"{len(floats)} of {total} operators still compute in float",
         evidence="\n".join([*named, f"and {more} more"] if more else named),
         do=f"use layers that have {WEIGHT_TYPES[conversion.mode]} kernels, or move these out of the model",
     )
@@ -186,6 +189,14 @@ def _sparse(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
             evidence=f"{stored.tensors} kernels take {stored.size_bytes:,} bytes with the places of their values, "
             f"{stored.dense_bytes:,} if stored whole",
             do="prune more (int8 gains from about 60 % zeros), or leave sparse out",
+        )
+
+
+def _scales(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
+    if conversion.per_tensor and facts.weights.per_channel:
+        yield Finding(
+            f"asked for one scale for each kernel, and {facts.weights.per_channel} have one for each channel",
+            do="per_tensor = false, or leave out what trains such scales",
         )
 
 

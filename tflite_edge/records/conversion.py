@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Tuple
 
 from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.plain import nearest
+from tflite_edge.records.repair import Repair
 
 # mode -> scheme, the part of the file name that says what the bytes hold:
 # w = weights, a = activations, i8 / i16 / f16 / f32 = their type.
@@ -47,9 +48,11 @@ class Conversion:
     flex: TensorFlow operators allowed where TFLite has no builtin (no small runtime has them).
     sparse: kernels with enough zeros are stored without them, and unfolded when the file is loaded.
     original: of the model as it came, to compare with what the optimisation made of it.
+    per_tensor: one scale for the weights of every kernel, not one for each channel; int8 only.
     dense_per_tensor: one scale for the weights of a dense layer, not one for each channel (see `for_runtime`).
     trainable: a frozen backbone with a head that learns on the board; an int8 backbone is a file of its own, which ends
         in the features.
+    repair: of int8, what the file is made with beside the plain converter (records/repair.py).
     quantizer: one of QUANTIZERS.
     """
 
@@ -59,8 +62,10 @@ class Conversion:
     flex: bool = False
     sparse: bool = False
     original: bool = False
+    per_tensor: bool = False
     dense_per_tensor: bool = False
     trainable: bool = False
+    repair: Repair = field(default_factory=Repair)
     quantizer: str = "converter"
 
     def __post_init__(self) -> None:
@@ -77,6 +82,10 @@ class Conversion:
                 evidence=NEVER_SPARSE[self.mode],
                 do="sparse with " + ", ".join(mode for mode in SCHEMES if mode not in NEVER_SPARSE),
             )
+        if self.per_tensor and self.mode != "int8":
+            raise RecipeError(f"per_tensor is for int8, and {self.mode} has no such kernels", do="per_tensor = false")
+        if not self.repair.is_plain and (self.mode != "int8" or self.trainable):
+            raise RecipeError(f"{self.label} cannot be repaired", do="[repair] is for plain int8 files")
         self._check_quantizer()
 
     def _check_quantizer(self) -> None:

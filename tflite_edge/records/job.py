@@ -18,7 +18,9 @@ from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.sensors import Energy, Sensors
 
 SCHEMA = 1
-VERBS = ("bench", "score", "layers", "ranges", "identical", "realtime", "profile", "learn", "count")
+VERBS = (
+    "bench", "score", "layers", "ranges", "identical", "realtime", "profile", "learn", "count", "activations",
+)  # fmt: skip
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 
 # "default": what the package runs by itself, with its default delegates (ai-edge-litert: XNNPACK). "reference": the
@@ -69,9 +71,9 @@ class Job:
     `tensors` reaches on every sample of a pack, and what the first `head` of them leave out of the others),
     "identical" (compare its
     answers with those of the file `against`), "realtime" (one inference every period_s for duration_s), "profile"
-    (time the model cut short by each of `cuts`), "learn" (train a trainable model's head on a pack, by `lesson`) or
+    (time the model cut short by each of `cuts`), "learn" (train a trainable model's head on a pack, by `lesson`),
     "count" (the instructions of an inference and of one of each of `cuts`, which something counts into the file
-    `counts`).
+    `counts`) or "activations" (what `tensors` hold over a pack, into the file `outputs`).
     runtime: "auto" or one of RUNTIMES. kernels: one of KERNELS. threads: of the interpreter, or of a score's only
     worker.
     workers: interpreters that share a score's images, or ALL_CORES; of several, each has one thread.
@@ -80,9 +82,9 @@ class Job:
     pack: path of a `.npz` with `x`, and optionally `y` and `reference` (see `harness/score.py`).
     lesson: of "learn"; of a "score", that the model is a head, whose features another file computes.
     outputs: path of a `.npy`: of a score, float32 [N, ...], dequantised; of ranges, float32 [N, tensors, 2], the least
-        and the most.
+        and the most; of "activations", see there.
     pairs: of "layers": numbers of tensors, (of `model`, of `against`), that should hold the same values.
-    tensors, head: of "ranges".
+    tensors: of "ranges" and "activations": numbers of float tensors of `model`. head: of "ranges".
     root: where the machine's sensors are read from.
     """
 
@@ -130,18 +132,25 @@ class Job:
             raise RecipeError("threads, runs and batch are 1 or more; workers, warmups and min_seconds 0 or more")
         self._check_verb()
 
+    def _check_tensors(self) -> None:
+        """What looks at single tensors must know which."""
+        if self.verb == "layers" and not self.pairs:
+            raise RecipeError("layers needs pairs of tensors")
+        if any(len(pair) != 2 for pair in self.pairs):
+            raise RecipeError("pairs are two tensor numbers each")
+        if self.verb == "activations" and (self.outputs is None or not self.tensors):
+            raise RecipeError("activations needs the numbers of tensors, and a file for what they held")
+        if self.verb == "ranges" and not (self.tensors and self.head > 0 and self.outputs):
+            raise RecipeError("ranges needs tensors, a head of samples and a file for the outputs")
+
     def _check_verb(self) -> None:
         """Each verb has what it needs."""
-        if self.verb in ("score", "layers", "ranges", "learn") and self.pack is None:
+        if self.verb in ("score", "layers", "ranges", "learn", "activations") and self.pack is None:
             raise RecipeError(f"{self.verb} needs a pack")
         if self.verb in ("layers", "identical") and self.against is None:
             raise RecipeError(f"{self.verb} needs a second model")
-        if self.verb == "layers" and not self.pairs:
-            raise RecipeError("layers needs pairs of tensors")
-        if self.verb == "ranges" and not (self.tensors and self.head > 0 and self.outputs):
-            raise RecipeError("ranges needs tensors, a head of samples and a file for the outputs")
-        if any(len(pair) != 2 for pair in self.pairs):
-            raise RecipeError("pairs are two tensor numbers each")
+        if self.verb in ("layers", "activations", "ranges"):
+            self._check_tensors()
         if self.verb == "realtime":
             periods_of(self.period_s or 0.0, self.duration_s)
         if self.verb == "profile" and not self.cuts:
@@ -321,6 +330,16 @@ class LayersResult:
     seconds: float
     agreement: Optional[float]
     stats: List[LayerStats]
+
+
+@dataclass(frozen=True)
+class ActivationsResult:
+    """tensors: how many were written to the job's `outputs`."""
+
+    runtime: Runtime
+    samples: int
+    seconds: float
+    tensors: int
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from tflite_edge.records.estimate import Estimate
 from tflite_edge.records.job import BenchResult, LearnResult, ScoreResult
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
+from tflite_edge.records.repair import Ladder
 from tflite_edge.records.verdict import Finding
 
 SCHEMA = 1
@@ -63,6 +64,7 @@ class Variant:
     quantizer: one of QUANTIZERS.
     drop, drop_ci: points of top-1 below the float Keras model and half of the 95 % interval (anomaly:
         points of AUC, without an interval).
+    repair: of an int8 file that missed a gate of accuracy, what was tried.
     """
 
     mode: str
@@ -87,6 +89,7 @@ class Variant:
     features: str = ""
     features_sha256: str = ""
     learning: Optional[LearnResult] = None
+    repair: Optional[Ladder] = None
     quantizer: str = "converter"
 
 

@@ -15,6 +15,7 @@ from tflite_edge.records.job import RUNTIMES
 from tflite_edge.records.learning import TRAINABLE, HeadPlan
 from tflite_edge.records.plain import from_plain, nearest, to_plain
 from tflite_edge.records.preprocess import NORMALIZATIONS
+from tflite_edge.records.repair import Repair
 from tflite_edge.records.step import Step, parse_steps, steps_of, with_teachers
 from tflite_edge.records.verdict import Gates
 
@@ -149,6 +150,8 @@ class Convert:
     """The flatbuffers to make: `quantize` names modes; `io` is the edge type of the int8 one.
 
     bake, flex, sparse: as in Conversion. trainable: each mode that is in TRAINABLE also with a head that learns.
+    per_tensor: the int8 file has one scale for each kernel, for accelerators that know no others; costs accuracy.
+    repair: an int8 file that loses more than `max_drop` is made again, rung by rung of a ladder, until one does not.
     quantizer: one of QUANTIZERS, for every mode but float32.
     """
 
@@ -158,6 +161,8 @@ class Convert:
     flex: bool = False
     sparse: bool = False
     trainable: bool = False
+    per_tensor: bool = False
+    repair: bool = False
     quantizer: str = "converter"
 
     def __post_init__(self) -> None:
@@ -183,9 +188,17 @@ class Convert:
         def one(mode: str, original: bool = False) -> Conversion:
             io = self.io if mode == "int8" else "float32"
             sparse = self.sparse and not original
+            per_tensor = self.per_tensor and mode == "int8"
             quantizer = "converter" if mode == "float32" else self.quantizer
             return Conversion(
-                mode, io=io, bake=self.bake, flex=self.flex, original=original, sparse=sparse, quantizer=quantizer
+                mode,
+                io=io,
+                bake=self.bake,
+                flex=self.flex,
+                original=original,
+                sparse=sparse,
+                per_tensor=per_tensor,
+                quantizer=quantizer,
             )
 
         modes = [one(mode) for mode in self.quantize]
@@ -237,6 +250,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Recipe:
+    """repair: how the int8 file is to be made, as a ladder found it; with it there is no ladder."""
+
     model: ModelSource
     data: DataSource = field(default_factory=DataSource)
     train: Training = field(default_factory=Training)
@@ -246,6 +261,7 @@ class Recipe:
     head: HeadPlan = field(default_factory=HeadPlan)
     target: Target = field(default_factory=Target)
     gates: Gates = field(default_factory=Gates)
+    repair: Optional[Repair] = None
 
     def __post_init__(self) -> None:
         if not self.data.source and self.model.file:
@@ -267,6 +283,12 @@ class Recipe:
                 "qat trains for int8, and no int8 file is asked for",
                 evidence=f"quantize: {', '.join(self.convert.quantize)}; these are made of the model before qat",
                 do="add int8 to quantize, or --optimize none",
+            )
+        if self.convert.per_tensor and any(step.name == "qat" for step in self.steps):
+            raise RecipeError(
+                "qat and per_tensor do not go together",
+                evidence="qat trains a scale for each channel of a convolution",
+                do="per_tensor = false, or leave qat out",
             )
         if self.convert.quantizer == "litert" and any(step.name == "qat" for step in self.steps):
             raise RecipeError(
@@ -338,6 +360,7 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
     """The recipe behind `source`: a recipe (.toml), a manifest (.json), a model file or a zoo name.
 
     changes: {"table.key": value} laid over it, "optimize" as it is typed or as tables; None values are skipped.
+    "gates.max_drop" switches on "convert.repair" unless that is given as well.
     Raises RecipeError for what is written in the recipe, UsageError for the changes.
     """
     given = {path: _text(value) for path, value in (changes or {}).items() if value is not None}
@@ -348,6 +371,8 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
     else:
         recipe = Recipe(ModelSource(name=source))
     try:  # all at once: what is typed is judged as a whole, in whatever order
+        if "gates.max_drop" in given:  # who names what may be lost wants a file that keeps to it
+            given.setdefault("convert.repair", True)
         recipe = from_plain(Recipe, _changed(to_plain(recipe), given))
     except RecipeError as error:  # what was typed, not what was written in the recipe
         raise UsageError(error.what, evidence=error.evidence, do=error.do) from error

@@ -83,6 +83,21 @@ def drop_of(score: ScoreResult) -> Tuple[Optional[float], Optional[float]]:
     return None, None
 
 
+def loss_of(score: ScoreResult) -> Tuple[float, Optional[float]]:
+    """(what `max_drop` limits, half of its 95 % interval where there is one): lower is better, whatever the task.
+
+    Where there are no labels: the share of answers that changed, or their difference, in per cent.
+    """
+    drop, half = drop_of(score)
+    if drop is not None:
+        return drop, half
+    if score.mae is not None and score.reference_mae:
+        return 100 * (score.mae / score.reference_mae - 1), None
+    if score.agreement is not None:
+        return 100 * (1 - score.agreement), None
+    return 100 * (score.relative_error or 0.0), None
+
+
 def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
     """The gates that an exported file did not meet, from its answers on the target's runtime."""
     missed = []

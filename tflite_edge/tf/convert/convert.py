@@ -69,6 +69,8 @@ def _configure(tf: Any, converter: Any, conversion: Conversion) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if conversion.sparse:
         converter.optimizations = [*converter.optimizations, tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+    if conversion.per_tensor:
+        converter._experimental_disable_per_channel = True  # noqa: SLF001 - there is no public name
     if conversion.dense_per_tensor:
         # Private, and the only way: without it TF 2.16 and later quantise dense weights per channel.
         converter._experimental_disable_per_channel_quantization_for_dense_layers = True  # noqa: SLF001

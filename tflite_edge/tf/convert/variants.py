@@ -74,7 +74,33 @@ class Variants:
             )
             (folder / "model.tflite").write_bytes(embed(flatbuffer, about))
 
-        return cached("flatbuffer", key_of(key, tensorflow_version(), __version__, _code()), fill) / "model.tflite"
+        return cached("flatbuffer", key_of(key, *makers()), fill) / "model.tflite"
+
+    def float_twin(self, conversion: Conversion) -> Path:
+        """The float flatbuffer that an int8 one is quantised from: of the model before any trained quantisation, with
+        the same input (raw values where baked). Raises what `convert` raises."""
+        source = self._untrained(conversion)
+        twin = Conversion("float32", flex=conversion.flex)
+
+        def fill(folder: Path) -> None:
+            (folder / "model.tflite").write_bytes(convert(self._freeze(source, conversion), twin))
+
+        bake = to_plain(source.data.preprocess) if conversion.bake else None
+        key = key_of("twin", source.fingerprint, to_plain(twin), bake, *makers())
+        return cached("flatbuffer", key, fill) / "model.tflite"
+
+    def _untrained(self, conversion: Conversion) -> Source:
+        return replace(self.source, quantized=None).behind(conversion)
+
+    def calibration(self, conversion: Conversion, samples: int = 0) -> np.ndarray:
+        """float32 [N, ...], what the frozen model takes; samples: so many, from the training split as well."""
+        data = self.source.data
+        split = data.more_calibration(samples) if samples else data.calibration
+        return _anchored(split.raw) if conversion.bake else split.x
+
+    def about(self, conversion: Conversion) -> About:
+        """What a file that is made of the source elsewhere is to say of itself."""
+        return _about(self.source, conversion)
 
     def _trainable(self, source: Source, conversion: Conversion, folder: Path) -> None:
         """`model.tflite`, and `features.tflite` where the backbone cannot be in one file with a head that learns."""
@@ -104,8 +130,7 @@ class Variants:
     def _calibration(self, conversion: Conversion) -> np.ndarray | None:
         if conversion.mode not in STATIC:
             return None
-        split = self.source.data.calibration
-        return _anchored(split.raw) if conversion.bake else split.x
+        return self.calibration(conversion)
 
 
 def _about(source: Source, conversion: Conversion) -> About:
@@ -119,6 +144,11 @@ def _about(source: Source, conversion: Conversion) -> About:
     )
     labels = tuple(data.pool.classes) if data.task == "classification" else ()
     return About(source.recipe.name, said, source.fingerprint[:12], labels, record)
+
+
+def makers() -> tuple[str, ...]:
+    """What else the bytes of a flatbuffer depend on, for its key."""
+    return tensorflow_version(), __version__, _code()
 
 
 @functools.cache

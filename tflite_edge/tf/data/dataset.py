@@ -71,7 +71,10 @@ class Split:
 @dataclass
 class Dataset:
     """train, calibration and test never share a sample; `calibration` is the representative dataset, and may be of
-    another pool."""
+    another pool.
+
+    unused: of the pool, what was set aside to calibrate with and is more than was asked for.
+    """
 
     pool: Pool
     preprocess: Preprocess
@@ -80,6 +83,30 @@ class Dataset:
     test: Split
     notes: list[str] = field(default_factory=list)
     anomaly: bool = False
+    unused: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def held_out(self, most: int = 1000) -> tuple[Split, str]:
+        """(samples to choose among files by, where they are from): neither of the test nor of the calibration.
+
+        What was never trained with where there is enough of it; else every other training sample helps out.
+        """
+        from_train = self.train.wanted[1::2]
+        few = len(self.unused) < most // 2
+        wanted = np.sort(np.concatenate([self.unused, from_train])) if few else self.unused
+        spread = np.linspace(0, len(wanted) - 1, min(most, len(wanted))).round().astype(int)
+        split = Split(self.pool, wanted[spread], self.preprocess)
+        return split, "of the training split" if few else "set aside from training"
+
+    def more_calibration(self, most: int) -> Split:
+        """Up to `most` training samples, class by class, and the calibration's own; none of `held_out`."""
+        wanted = self.train.wanted[::2]
+        groups = (
+            [wanted[self.pool.y[wanted] == label] for label in np.unique(self.pool.y[wanted])]
+            if (self.pool.y is not None and self.task in ("classification", "anomaly"))
+            else [wanted]
+        )
+        own = self.calibration.wanted if self.calibration.pool is self.pool else wanted[:0]
+        return Split(self.pool, np.concatenate([own, round_robin(groups, max(0, most - len(own)))]), self.preprocess)
 
     def unseen_by_the_test(self, most: int = 500) -> Split:
         """Up to `most` samples of train and calibration together, for choices that must not look at the test."""
@@ -144,6 +171,9 @@ def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
         Split(pool, np.sort(np.concatenate(parts["test"])), preprocess),
         notes,
         anomaly,
+        np.setdiff1d(
+            np.concatenate(parts["calibration"]), calibration.wanted if calibration.pool is pool else np.zeros(0, int)
+        ),
     )
 
 

@@ -1,0 +1,42 @@
+"""Settings of a repair: what goes together, how they are said, and when a ladder is asked for."""
+
+import pytest
+
+from tflite_edge.flatbuffer.equalize import GOALS as KNOWN
+from tflite_edge.records.conversion import Conversion
+from tflite_edge.records.errors import RecipeError
+from tflite_edge.records.recipe import recipe_for
+from tflite_edge.records.repair import GOALS, Repair
+
+
+def test_unknown_values_name_the_nearest():
+    with pytest.raises(RecipeError, match="did you mean 'weights'"):
+        Repair(equalize="weight")
+    with pytest.raises(RecipeError, match="unknown ranges"):
+        Repair(ranges="98")
+    with pytest.raises(RecipeError, match="goes with nothing else"):
+        Repair(qat_epochs=2, correct=True)
+    assert set(GOALS) == {"", *KNOWN}
+
+
+def test_only_a_plain_int8_file_can_be_repaired():
+    assert Conversion("int8", repair=Repair(correct=True)).repair.correct
+    for mode in ("float32", "int16x8"):
+        with pytest.raises(RecipeError, match=f"{mode} cannot be repaired"):
+            Conversion(mode, repair=Repair(correct=True))
+
+
+def test_settings_are_said_in_words():
+    assert str(Repair()) == "the plain converter"
+    said = str(Repair(samples=1000, equalize="weights", correct=True, ranges="mse", spare=("a", "b")))
+    assert said == "1000 samples, weights evened out, biases corrected, ranges mse, 2 in float"
+
+
+def test_a_drop_that_is_typed_asks_for_repairs_and_one_that_is_the_default_does_not(tmp_path):
+    assert not recipe_for("mobilenet").convert.repair
+    assert recipe_for("mobilenet", {"gates.max_drop": 0.5}).convert.repair
+    assert not recipe_for("mobilenet", {"gates.max_drop": 0.5, "convert.repair": False}).convert.repair
+    path = tmp_path / "r.toml"
+    path.write_text('[model]\nname = "mobilenet"\n[gates]\nmax_drop = 1.0\n[repair]\nranges = "mse"\n')
+    assert not recipe_for(str(path)).convert.repair
+    assert recipe_for(str(path)).repair == Repair(ranges="mse")
