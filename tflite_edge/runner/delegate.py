@@ -20,7 +20,7 @@ LIBRARIES: Dict[str, Tuple[str, Dict[str, str], str]] = {
 }
 DEADLINE_S = 60.0  # a driver that waits for a device for ever
 
-# A driver that was built against another TensorFlow ends the process (docs/how-to/coral.md): so it is tried in one of its own.
+# A driver built for another TensorFlow ends the process (docs/how-to/coral.md): it is tried in one of its own.
 TRY = """
 import importlib, json, sys
 module = importlib.import_module(sys.argv[1])
