@@ -82,7 +82,8 @@ def prepared(recipe: Recipe, plan: Plan) -> tuple[Space, str]:
     refuse_unknown(recipe)
     open_machine(recipe.target.on).refuse(recipe.target.harness_runtime)
     pool = open_source(recipe.data.source)
-    recipe = replace(recipe, convert=replace(recipe.convert, trainable=False))
+    # What the search makes of the recipe is its own: no head to learn with, no ladder of repairs beside it.
+    recipe = replace(recipe, repair=None, convert=replace(recipe.convert, trainable=False, repair=False))
     if not recipe.model.name:
         return space_of(recipe, plan.budget, images=pool.are_images), pool.sha256
     entry = zoo.entry(recipe.model.name)

@@ -18,10 +18,12 @@ def recipe_text(recipe: Recipe, head: str) -> str:
     plain, usual = to_plain(recipe), to_plain(Recipe(ModelSource("mobilenet")))
     parts = ["\n".join(f"# {line}".rstrip() for line in head.splitlines())]
     for table, values in plain.items():
+        if values is None:
+            continue
         if table == "optimize":
             parts += [_table(f"[[{table}]]", step) for step in values]
         else:
-            default = {} if table in _KEPT else usual[table]
+            default = {} if table in _KEPT else usual[table] or {}
             said = {key: value for key, value in values.items() if value is not None and value != default.get(key)}
             parts += [_table(f"[{table}]", {key: value for key, value in said.items() if value != ""})] if said else []
     return "\n\n".join(parts) + "\n"
