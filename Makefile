@@ -2,6 +2,7 @@
 #
 #   make convert MODEL=mobilenet    train, convert and verify a model: build/mobilenet/
 #                                   TARGET=emulator:pi4 proves it on an emulated Raspberry Pi
+#   make search MODEL=mobilenet ARGS="--max-bytes 100k --max-drop 1 --trials 12"    the best recipes within limits
 #   make package MODEL=mobilenet TARGET=pi4    one archive that installs offline: dist/
 #   make report MODEL=mobilenet     a page about it: build/mobilenet/report.html
 #   make test                       run all tests
@@ -18,13 +19,16 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help convert package report test check bench clean
+.PHONY: help convert search package report test check bench clean
 help:
 	@sed -n 's/^#   //p' Makefile
 
 convert: $(READY)
 	$(if $(filter emulator:%,$(TARGET)),$(BIN)/tflite-edge emulator install $(TARGET:emulator:%=%))
 	$(BIN)/tflite-edge convert models/$(MODEL).toml -o build/$(MODEL) $(if $(TARGET),--on $(TARGET)) $(ARGS)
+
+search: $(READY)
+	$(BIN)/tflite-edge search models/$(MODEL).toml -o build/search $(ARGS)
 
 package: $(READY)
 	test -f build/$(MODEL)/manifest.json || $(MAKE) convert TARGET= ARGS=

@@ -10,6 +10,13 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_search_takes_its_limits_in_args():
+    words = ["search", "MODEL=no-such-model", "ARGS=--max-bytes 100k"]
+    done = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "/tflite-edge search models/no-such-model.toml -o build/search --max-bytes 100k" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_package_does_not_give_its_own_options_to_convert():
     words = ["package", "MODEL=no-such-model", "TARGET=emulator:pi4", "ARGS=--sign key"]
     done = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=True)

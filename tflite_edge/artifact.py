@@ -11,6 +11,7 @@ import platform
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -31,6 +32,7 @@ from tflite_edge.records.verdict import worst
 
 MANIFEST = "manifest.json"
 ORIGINAL = "original"  # the folder in the output folder for what is made to compare with and not to be used
+uses: Counter[str] = Counter()  # "found" and "made": how often this process found a step in the cache, or made it
 CACHE_ADVICE = "set TFLITE_EDGE_CACHE to a folder that can be written"
 
 
@@ -133,11 +135,13 @@ def cached(step: str, key: str, make: Callable[[Path], None]) -> Path:
     with disk_errors(home, CACHE_ADVICE):
         home.mkdir(parents=True, exist_ok=True)
         if final.is_dir():
+            uses["found"] += 1
             return final
         lock = FileLock(f"{final}.lock")
         lock.acquire()
     try:
         if final.is_dir():
+            uses["found"] += 1
             return final
         for stale in home.glob(f"{key}.tmp*"):  # left by a killed run; the lock proves nobody uses it
             shutil.rmtree(stale, ignore_errors=True)
@@ -151,6 +155,7 @@ def cached(step: str, key: str, make: Callable[[Path], None]) -> Path:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        uses["made"] += 1
         return final
     finally:
         lock.release()

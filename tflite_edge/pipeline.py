@@ -20,8 +20,12 @@ from tflite_edge.targets.machine import scored_note
 from tflite_edge.workshop import Workshop
 
 
-def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv: Sequence[str] = ()) -> Manifest:
+def convert(
+    recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv: Sequence[str] = (), compare: bool = True
+) -> Manifest:
     """Make every variant of the recipe, prove each on the target's runtime, and leave them in `out`.
+
+    compare: after optimisation steps also make the model as it came, in float and plain int8.
 
     A variant that cannot be made, or that crashes its runtime, is recorded as failed and the others go
     on. Raises EdgeError when nothing can be done at all. Killed and run again, finished steps are found.
@@ -51,7 +55,7 @@ def convert(recipe: Recipe, out: str | Path, *, listen: Listener = silent, argv:
         artifact.describe(source.recipe, source.provenance(), source.data.preprocess, samples)
         if most and most < len(source.data.test):
             artifact.remark(scored_note(most, len(source.data.test), machine))
-        conversions = recipe.convert.conversions(original=bool(source.steps))
+        conversions = recipe.convert.conversions(original=compare and bool(source.steps))
         for number, asked in enumerate(conversions):
             conversion, why = for_runtime(asked, recipe.target.runtime_name)
             listen(Event("convert", conversion.label, number, len(conversions)))

@@ -24,6 +24,7 @@ COMMANDS = {
     "bench": "Time a .tflite file: start-up, latency, memory, stability.",
     "compare": "Hold a .tflite file's answers on several targets, or two files' layers, against each other.",
     "evaluate": "Score a .tflite file on labelled data.",
+    "search": "Find the best recipes within limits of size, latency and accuracy.",
     "learn": "Teach a trainable .tflite file new samples, on this machine or a board.",
     "average": "Average the heads that several boards have learnt.",
     "emulator": "Install, list and remove emulated Raspberry Pis.",

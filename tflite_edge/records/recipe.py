@@ -370,15 +370,23 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
         recipe = Recipe(ModelSource(file=source), DataSource(given.get("data.source", "")))
     else:
         recipe = Recipe(ModelSource(name=source))
-    try:  # all at once: what is typed is judged as a whole, in whatever order
-        if "gates.max_drop" in given:  # who names what may be lost wants a file that keeps to it
-            given.setdefault("convert.repair", True)
-        recipe = from_plain(Recipe, _changed(to_plain(recipe), given))
+    if "gates.max_drop" in given:  # who names what may be lost wants a file that keeps to it
+        given.setdefault("convert.repair", True)
+    try:
+        recipe = with_changes(recipe, given)
     except RecipeError as error:  # what was typed, not what was written in the recipe
         raise UsageError(error.what, evidence=error.evidence, do=error.do) from error
     if given.get("convert.io") and "int8" not in recipe.convert.quantize:
         raise UsageError("--io is the input and output type of the int8 model, and none is asked for")
     return recipe
+
+
+def with_changes(recipe: Recipe, changes: Dict[str, Any]) -> Recipe:
+    """The recipe with {"table.key": value} laid over it, all at once: judged as a whole, in whatever order.
+
+    Raises RecipeError.
+    """
+    return from_plain(Recipe, _changed(to_plain(recipe), changes))
 
 
 def _changed(values: Dict[str, Any], changes: Dict[str, Any]) -> Dict[str, Any]:

@@ -1,0 +1,228 @@
+"""The search as a whole, over outcomes by formula: what is made how often, kept, stopped, taken up, refused."""
+
+import json
+import math
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+
+from tests.search.made import BASE, FULL, numbers, outcome
+from tflite_edge.records.errors import EdgeError, MissingError, ModelError, TargetError
+from tflite_edge.records.plain import from_plain
+from tflite_edge.records.recipe import DataSource, ModelSource, Recipe, read_recipe, with_changes
+from tflite_edge.records.search import Budget, Study
+from tflite_edge.search.book import Book
+from tflite_edge.search.engine import Plan, Search
+from tflite_edge.search.pool import Here
+from tflite_edge.search.space import space_of
+from tflite_edge.search.trial import Outcome
+
+
+class Made:
+    """Makes outcomes and remembers the recipes. stop: after so many, as Ctrl-C does."""
+
+    def __init__(self, make=outcome, stop=math.inf):
+        self.make, self.stop, self.recipes = make, stop, []
+
+    def __call__(self, task):
+        if len(self.recipes) >= self.stop:
+            raise KeyboardInterrupt
+        self.recipes.append(task.recipe)
+        return self.make(task.recipe)
+
+
+def search(folder, budget, made=None, *, recipe=BASE, told=None, **more):
+    made = made or Made()
+    plan = Plan(budget, folder, **{"trials": 20, **more})
+    space = space_of(recipe, budget, images=True, width=1.0, smallest=32)
+    book = Book(folder, space, budget, {"a": 1}, name="n", seed=plan.seed, first=2 if recipe.optimize else 1)
+    listen = told.append if told is not None else lambda event: None
+    with closing(Here(made)) as pool:
+        return Search(plan, space, book, pool=pool, meter=None, listen=listen).run()
+
+
+def written(folder):
+    return from_plain(Study, json.loads((folder / "search.json").read_text()))
+
+
+def test_a_search_finds_what_keeps_the_budget_and_writes_the_recipe_that_makes_it(tmp_path):
+    budget = Budget(max_bytes=40_000, max_drop=3.0)
+    study = search(tmp_path, budget)
+    assert len(study.trials) == 21
+    assert (study.trials[0].origin, study.reference_top1) == ("reference", 0.95)
+    best = study.trial(study.best)
+    assert best.feasible
+    assert best.front
+    assert best.bytes <= 40_000
+    assert best.drop <= 3.0
+    assert written(tmp_path).trials == study.trials
+    recipe = read_recipe(str(tmp_path / "best.toml"))
+    assert f"{numbers(recipe)[0]}-{numbers(recipe)[1]}" == best.sha256
+    assert "the most accurate" in study.why
+    assert study.cache_hits["found"] == 2 * study.cache_hits["made"] > 0
+
+
+def test_only_the_front_the_reference_and_the_best_have_a_folder(tmp_path):
+    study = search(tmp_path, Budget(max_bytes=60_000))
+    kept = {int(path.name) for path in (tmp_path / "trials").iterdir()}
+    assert kept == {0, study.best, *(trial.number for trial in study.front)}
+    assert {trial.number for trial in study.trials if trial.file} == kept
+    assert all((tmp_path / trial.file).is_file() for trial in study.trials if trial.file)
+
+
+def test_hopeless_trials_get_the_short_fine_tuning_only(tmp_path):
+    made = Made()
+    study = search(tmp_path, Budget(max_bytes=60_000, max_drop=1.0), made)
+    stopped = [trial for trial in study.trials if trial.state == "pruned"]
+    assert stopped
+    assert all(trial.epochs == 2 for trial in stopped)
+    longer = [trial for trial in study.trials if trial.epochs == 8]
+    assert longer
+    assert len(made.recipes) == 1 + len(study.trials) + len(longer), "the probe, each trial, the longer ones again"
+    assert sum(recipe.tune.epochs == 8 and bool(recipe.steps) for recipe in made.recipes[1:]) == len(longer)
+
+
+def test_what_no_recipe_can_keep_is_said_after_the_probe(tmp_path):
+    made = Made()
+    study = search(tmp_path, Budget(max_bytes=1000), made)
+    assert len(made.recipes) == 1
+    assert made.recipes[0].model.weights == "random"
+    assert all(step.epochs == 0 for step in made.recipes[0].steps)
+    smallest = int(FULL * 0.5 * 0.25)
+    assert (study.best, study.nearest) == (None, 0)
+    assert study.why == f"no recipe of the space keeps the budget: its smallest has bytes {smallest:,} above 1,000"
+    assert search(tmp_path, Budget(max_bytes=1000), made).why == study.why
+    assert len(made.recipes) == 1
+
+
+def test_no_accuracy_is_enough_and_the_nearest_is_named(tmp_path):
+    study = search(tmp_path, Budget(max_bytes=13_000, max_drop=0.1), trials=12)
+    assert study.best is None
+    assert not (tmp_path / "best.toml").exists()
+    near = study.trial(study.nearest)
+    assert f"trial {near.number} comes nearest" in study.why
+    assert near.file
+
+
+def test_stopped_and_called_again_it_goes_on(tmp_path):
+    budget = Budget(max_bytes=60_000, max_drop=2.0)
+    first = Made(stop=9)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path, budget, first)
+    half = written(tmp_path)
+    assert not half.complete
+    second = Made()
+    study = search(tmp_path, budget, second)
+    assert [trial.number for trial in study.trials] == list(range(21))
+    assert study.trials[: len(half.trials)] == [*(trial for trial in study.trials if trial.number < len(half.trials))]
+    assert {trial.number: trial.sha256 for trial in half.trials}.items() <= {
+        trial.number: trial.sha256 for trial in study.trials
+    }.items()
+    done = len([trial for trial in half.trials if trial.epochs != 8])
+    assert done <= len(first.recipes)
+    assert all(recipe.model.weights != "random" for recipe in second.recipes), "one probe is enough"
+
+
+def test_more_trials_later(tmp_path):
+    budget = Budget(max_bytes=60_000)
+    assert len(search(tmp_path, budget, trials=3).trials) == 4
+    assert len(search(tmp_path, budget, trials=5).trials) == 6
+
+
+def test_a_recipe_with_steps_of_its_own_is_tried_as_it_is(tmp_path):
+    recipe = with_changes(BASE, {"optimize": [{"step": "prune", "pattern": "2:4"}, {"step": "qat"}]})
+    made = Made()
+    study = search(tmp_path, Budget(), made, recipe=recipe, trials=3)
+    assert [trial.origin for trial in study.trials] == ["reference", "recipe", "plain int8", "trained int8"]
+    assert study.trials[1].changes == {"convert.quantize": ["int8"]}
+    assert next(recipe for recipe in made.recipes if recipe.optimize).optimize[0]["step"] == "prune"
+
+
+def test_a_failed_trial_is_recorded_with_its_reason_and_the_search_goes_on(tmp_path):
+    def make(recipe):
+        if recipe.convert.quantize == ("float16",):
+            return Outcome(1.0, TargetError("the trial's process was killed by SIGSEGV", evidence="last words"))
+        return outcome(recipe)
+
+    study = search(tmp_path, Budget(), Made(make))
+    failed = [trial for trial in study.trials if trial.state == "failed"]
+    assert failed
+    assert all("killed by SIGSEGV" in trial.why for trial in failed)
+    assert not any(trial.front or trial.feasible for trial in failed)
+
+
+def test_when_everything_fails_the_search_says_so_and_stops(tmp_path):
+    def make(recipe):
+        return outcome(recipe) if recipe.convert.quantize == ("float32",) else Outcome(1.0, ModelError("no such layer"))
+
+    with pytest.raises(EdgeError, match="all of the first 5 trials failed"):
+        search(tmp_path, Budget(), Made(make))
+    (tmp_path / "other").mkdir()
+    with pytest.raises(EdgeError, match="the float model cannot be made"):
+        search(tmp_path / "other", Budget(), Made(lambda recipe: Outcome(1.0, ModelError("no such layer"))))
+
+
+def test_a_full_disk_ends_the_search_and_it_goes_on_later(tmp_path):
+    def full(recipe):
+        return Outcome(1.0, MissingError("no space left")) if recipe.steps else outcome(recipe)
+
+    with pytest.raises(MissingError, match="no space left"):
+        search(tmp_path, Budget(), Made(full), trials=4)
+    study = search(tmp_path, Budget(), trials=4)
+    assert [trial.state for trial in study.trials].count("failed") == 0
+    assert len(study.trials) == 5
+
+
+def test_longer_training_that_makes_it_worse_is_not_taken(tmp_path):
+    def make(recipe):
+        return outcome(with_changes(recipe, {"tune.epochs": 2 if recipe.tune.epochs == 8 else 8}))
+
+    study = search(tmp_path, Budget(), Made(make))
+    worse = [trial for trial in study.trials if "epochs were worse" in trial.why]
+    assert worse
+    assert all(trial.epochs == 2 for trial in worse)
+
+
+def test_drops_are_against_one_model_and_unpaired_where_the_width_differs(tmp_path):
+    study = search(tmp_path, Budget(), trials=12)
+    narrow = next(trial for trial in study.trials if trial.point.get("alpha") == 0.5)
+    assert narrow.drop == pytest.approx(100 * (0.95 - narrow.top1))
+    assert narrow.drop_ci == pytest.approx(196 * ((0.95 * 0.05 + narrow.top1 * (1 - narrow.top1)) / 1000) ** 0.5)
+    whole = next(trial for trial in study.trials if trial.point.get("alpha") == 1.0)
+    assert whole.drop_ci == 0.5
+
+
+def test_paths_are_written_from_where_they_lie_also_the_teacher_s(tmp_path):
+    recipe = Recipe(ModelSource(file=str(tmp_path / "my.h5")), DataSource(str(tmp_path / "photos")))
+    (tmp_path / "my.h5").touch()
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def make(recipe):
+        return outcome(with_changes(recipe, {"model.alpha": 1.0}))
+
+    study = search(out, Budget(max_bytes=60_000, max_drop=90.0), Made(make), recipe=recipe, trials=12)
+    texts = (out / "search.json").read_text(), (out / "best.toml").read_text()
+    assert not any(str(tmp_path) in text for text in texts)
+    assert "../my.h5" in texts[1]
+    taught = [trial for trial in written(out).trials if trial.point.get("distill")]
+    assert taught
+    assert all(trial.changes["optimize"][0]["teacher"] == "./../my.h5" for trial in taught)
+    made = with_changes(recipe, study.trial(study.best).changes)
+    assert replace(read_recipe(str(out / "best.toml")), gates=made.gates) == made
+
+
+def test_time_that_is_over_begins_no_trial(tmp_path):
+    told = []
+    study = search(tmp_path, Budget(), time_s=0.0, told=told)
+    assert [trial.origin for trial in study.trials] == ["reference"]
+    assert told[-1].total == 20
+
+
+def test_the_listener_hears_best_front_and_time_left(tmp_path):
+    told = []
+    search(tmp_path, Budget(max_bytes=60_000), trials=4, told=told)
+    assert [event.done for event in told if event.step == "search"][-1] == 4
+    assert "KiB, front" in told[-1].note
+    assert "s left" in told[-1].note
