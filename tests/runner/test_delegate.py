@@ -152,6 +152,15 @@ def test_a_driver_that_never_answers_is_given_up(drivers, tmp_path, monkeypatch)
     assert why == "libedgetpu.so.1 did not answer within 5 s"
 
 
+def test_no_module_of_the_folder_that_the_user_stands_in_is_run(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("open('ran', 'w')\nraise ImportError")
+    monkeypatch.chdir(tmp_path)
+    chosen = Chosen("ai-edge-litert", None, "auto", [])
+    why = delegate._tried(chosen, "m.tflite", "libnone.so", {}, "none")
+    assert "libnone.so cannot be loaded" in why
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_compiled_model_that_is_missing_or_another_is_said(bundle, drivers):
     (told,), _ = classify(bundle(compiled=False), "--info", driver=drivers / "works")
     assert f"{COMPILED} is not beside the model" in told["why"]

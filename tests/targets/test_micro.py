@@ -1,6 +1,8 @@
 """The arena that TFLite Micro needs, measured where its package is installed, and the estimate beside it."""
 
 import importlib.util
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +48,11 @@ def test_a_measurement_that_does_not_end_is_none(tmp_path):
         None,
         "TFLite Micro gave no answer within 0.2 s",
     )
+
+
+def test_no_module_of_the_folder_that_the_user_stands_in_is_run(tmp_path, monkeypatch):
+    """By the Python below a virtual environment, which need not have TFLite Micro."""
+    (tmp_path / "json.py").write_text("open('ran', 'w')\nraise ImportError")
+    monkeypatch.chdir(tmp_path)
+    micro.smallest_arena(real.PATH, python=str(Path(sys.executable).resolve()))
+    assert not (tmp_path / "ran").exists()

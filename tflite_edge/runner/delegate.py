@@ -22,7 +22,9 @@ DEADLINE_S = 60.0  # a driver that waits for a device for ever
 
 # A driver built for another TensorFlow ends the process (docs/how-to/coral.md): it is tried in one of its own.
 TRY = """
-import importlib, json, sys
+import sys
+sys.path = [place for place in sys.path if place]  # "" is the folder that the user stands in, with a json.py of its own
+import importlib, json
 module = importlib.import_module(sys.argv[1])
 def say(kind, message=""):
     print(json.dumps([kind, str(message)]), flush=True)

@@ -16,7 +16,9 @@ STEP_BYTES = 1024
 # In a child: a model that an interpreter cannot take may end it. Doubles until it starts, then halves the distance,
 # each try in a fork of its own, because some arenas that are too small end the interpreter as well.
 SMALLEST = """
-import json, os, sys
+import sys
+sys.path = [place for place in sys.path if place]  # "" is the folder that the user stands in, with a json.py of its own
+import json, os
 from importlib.metadata import version
 from tflite_micro.python.tflite_micro import runtime
 model, step, most = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
