@@ -12,9 +12,10 @@ import pytest
 from tests.harness import tiny
 from tflite_edge.deploy.build import open_build
 from tflite_edge.deploy.bundle import Compiled, own_files
+from tflite_edge.flatbuffer.edit import Node, dump, load
 from tflite_edge.harness.runtime import Chosen
 from tflite_edge.records.board import BOARDS
-from tflite_edge.records.card import DELEGATES
+from tflite_edge.records.card import DELEGATES, EDGETPU_OP
 from tflite_edge.runner import delegate
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")]
@@ -64,6 +65,15 @@ def drivers(tmp_path_factory):
 COMPILED = "small_edgetpu.tflite"
 
 
+def compiled_from(model):
+    """`model` with Coral's operator among its codes and used by none: it runs where a driver takes no operator."""
+    tree = load(model)
+    tree["operator_codes"].append(
+        Node("OperatorCode", {"deprecated_builtin_code": 32, "builtin_code": 32, "custom_code": EDGETPU_OP.encode()})
+    )
+    return dump(tree)
+
+
 @pytest.fixture(params=["ai-edge-litert", "tflite-runtime"])
 def runtime(request):
     pytest.importorskip(request.param.replace("-", "_"))
@@ -72,7 +82,7 @@ def runtime(request):
 
 @pytest.fixture
 def bundle(converted, tmp_path):
-    """Makes a Coral bundle as install.sh leaves it; the compiled model is the plain one, which such drivers take."""
+    """Makes a Coral bundle as install.sh leaves it; the compiled model is one that such drivers take."""
 
     def make(runtime="ai-edge-litert", sha256="", compiled=True):
         folder = tmp_path / "bundle"
@@ -83,7 +93,7 @@ def bundle(converted, tmp_path):
         for name, content in files.items():
             (folder / name).write_bytes(content)
         if compiled:
-            shutil.copy(build.model, folder / COMPILED)
+            (folder / COMPILED).write_bytes(compiled_from(build.model.read_bytes()))
         return folder
 
     return make
@@ -165,9 +175,17 @@ def test_a_compiled_model_that_is_missing_or_another_is_said(bundle, drivers):
     (told,), _ = classify(bundle(compiled=False), "--info", driver=drivers / "works")
     assert f"{COMPILED} is not beside the model" in told["why"]
     folder = bundle()
-    (folder / COMPILED).write_bytes(tiny.dense_int8())
+    (folder / COMPILED).write_bytes(compiled_from(tiny.dense_int8()))
     (told,), _ = classify(folder, "--info", driver=drivers / "works")
     assert "takes or gives other tensors" in told["why"]
+
+
+def test_a_model_that_was_not_compiled_is_not_said_to_be_answered_by_the_delegate(bundle, drivers, converted):
+    folder = bundle()
+    shutil.copy(open_build(converted[0]).model, folder / COMPILED)
+    (told,), _ = classify(folder, "--smoke", driver=drivers / "works")
+    assert (told["verdict"], told["delegate"]) == ("ok", None)
+    assert told["why"] == f"{COMPILED} was not compiled for the Edge TPU: it has no {EDGETPU_OP}"
 
 
 def test_a_compiled_model_whose_hash_is_known_must_have_it(bundle, drivers):

@@ -11,7 +11,7 @@ import sys
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from tflite_edge.harness.runtime import PACKAGES, Chosen
-from tflite_edge.records.card import Card
+from tflite_edge.records.card import EDGETPU_OP, Card
 from tflite_edge.records.errors import BundleError
 
 # Card.delegate -> (library, options of its delegate, the Debian package that brings it).
@@ -74,6 +74,8 @@ def accelerate(card: Card, folder: str, chosen: Chosen, plain: Any) -> Accelerat
         return Accelerated(None, None, f"{card.compiled} is not beside the model: CORAL.md tells how to make it")
     if card.compiled_sha256 and hashlib.sha256(content).hexdigest() != card.compiled_sha256:
         raise BundleError(f"{path} is not the model that was packed", do="install the bundle again")
+    if EDGETPU_OP.encode() not in content:  # its delegate would take nothing of it, and the CPU would answer
+        return Accelerated(None, None, f"{card.compiled} was not compiled for the Edge TPU: it has no {EDGETPU_OP}")
     why = _tried(chosen, path, library, options, package)
     if why:
         return Accelerated(None, None, why)
