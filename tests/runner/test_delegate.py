@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tests.harness import tiny
+from tests.targets.edgetpu import with_code
 from tflite_edge.deploy.build import open_build
 from tflite_edge.deploy.bundle import Compiled, own_files
-from tflite_edge.flatbuffer.edit import Node, dump, load
 from tflite_edge.harness.runtime import Chosen
 from tflite_edge.records.board import BOARDS
 from tflite_edge.records.card import DELEGATES, EDGETPU_OP
@@ -65,15 +65,6 @@ def drivers(tmp_path_factory):
 COMPILED = "small_edgetpu.tflite"
 
 
-def compiled_from(model):
-    """`model` with Coral's operator among its codes and used by none: it runs where a driver takes no operator."""
-    tree = load(model)
-    tree["operator_codes"].append(
-        Node("OperatorCode", {"deprecated_builtin_code": 32, "builtin_code": 32, "custom_code": EDGETPU_OP.encode()})
-    )
-    return dump(tree)
-
-
 @pytest.fixture(params=["ai-edge-litert", "tflite-runtime"])
 def runtime(request):
     pytest.importorskip(request.param.replace("-", "_"))
@@ -93,7 +84,7 @@ def bundle(converted, tmp_path):
         for name, content in files.items():
             (folder / name).write_bytes(content)
         if compiled:
-            (folder / COMPILED).write_bytes(compiled_from(build.model.read_bytes()))
+            (folder / COMPILED).write_bytes(with_code(build.model.read_bytes()))
         return folder
 
     return make
@@ -175,7 +166,7 @@ def test_a_compiled_model_that_is_missing_or_another_is_said(bundle, drivers):
     (told,), _ = classify(bundle(compiled=False), "--info", driver=drivers / "works")
     assert f"{COMPILED} is not beside the model" in told["why"]
     folder = bundle()
-    (folder / COMPILED).write_bytes(compiled_from(tiny.dense_int8()))
+    (folder / COMPILED).write_bytes(with_code(tiny.dense_int8()))
     (told,), _ = classify(folder, "--info", driver=drivers / "works")
     assert "takes or gives other tensors" in told["why"]
 
