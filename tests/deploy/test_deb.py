@@ -282,6 +282,17 @@ def test_what_cannot_be_a_package_is_refused(edge, converted, tmp_path):
 
 
 @pytest.mark.slow
+def test_other_contents_are_another_version(converted, tmp_path):
+    """dpkg takes two packages of one version for the same, and tells nobody which is installed."""
+    build = open_build(converted[0])
+    versions = {
+        run("dpkg-deb", "-f", debian.write(build, "pi4", files, tmp_path / "x.deb"), "Version", check=True).stdout
+        for files in (BUNDLE, BUNDLE, {**BUNDLE, "bundle.json": b"{}"})
+    }
+    assert len(versions) == 2
+
+
+@pytest.mark.slow
 def test_times_and_maintainer_come_from_the_environment(converted, tmp_path, monkeypatch):
     build = open_build(converted[0])
 
@@ -299,5 +310,5 @@ def test_times_and_maintainer_come_from_the_environment(converted, tmp_path, mon
             written(**wrong)
     stranger = replace(build.manifest.source, model="x\nDepends: everything")
     odd = replace(build, manifest=replace(build.manifest, source=stranger))
-    control = debian._control(odd, BOARDS["pi4"], debian._words(odd, debian._when(odd)), "a <a@b.c>", 1)
+    control = debian._control(odd, BOARDS["pi4"], debian._words(odd, debian._when(odd), b""), "a <a@b.c>", 1)
     assert control.decode().count("\nDepends:") == 1

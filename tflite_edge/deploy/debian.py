@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import re
 import textwrap
@@ -43,10 +44,11 @@ def write(build: Build, target: str, files: Mapping[str, bytes], path: Path) -> 
     maintainer is DEBFULLNAME and DEBEMAIL, as for Debian's own tools. Raises UsageError where these are malformed.
     """
     when, maintainer = _when(build), _maintainer()
-    words = _words(build, when)
+    sums = archive.sums(files)
+    words = _words(build, when, sums)
     name, package = words["NAME"], words["PACKAGE"]
     home, documents = f"{deb.HOME}/{name}", f"usr/share/doc/{package}"
-    installed = {f"{home}/{file}": content for file, content in {**files, archive.SUMS: archive.sums(files)}.items()}
+    installed = {f"{home}/{file}": content for file, content in {**files, archive.SUMS: sums}.items()}
     installed |= {
         f"usr/bin/classify-{name}": _filled("command", words),
         f"lib/systemd/system/{package}.service": _filled("service", words),
@@ -83,15 +85,15 @@ def _maintainer() -> str:
     return f"{name} <{address}>"
 
 
-def _words(build: Build, when: datetime) -> dict[str, str]:
-    """What the templates say @WORD@ for."""
+def _words(build: Build, when: datetime, sums: bytes) -> dict[str, str]:
+    """What the templates say @WORD@ for. sums: the bundle's SHA256SUMS."""
     name = debian_name(build.manifest.name)
-    # A later conversion is an upgrade, and a later tflite-edge too; the hash tells models of one conversion apart.
+    # A later conversion is an upgrade, and a later tflite-edge too; the hash tells bundles of one conversion apart.
     tool = re.sub(r"[^A-Za-z0-9.+~]", ".", __version__)
     return {
         "NAME": name,
         "PACKAGE": PREFIX + name,
-        "VERSION": f"{when:%Y%m%d.%H%M%S}+{tool}+{build.variant.sha256[:8]}",
+        "VERSION": f"{when:%Y%m%d.%H%M%S}+{tool}+{hashlib.sha256(sums).hexdigest()[:8]}",
         "DATE": f"{when:%Y-%m-%d}",
         "YEAR": f"{when:%Y}",
         "TOOL": __version__,
