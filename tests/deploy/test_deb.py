@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.deploy.board import cached_board, python_of
+from tests.deploy.test_archive import nested_names
 from tflite_edge.deploy import archive, deb, debian
 from tflite_edge.deploy.build import open_build
 from tflite_edge.records.board import BOARDS
@@ -114,6 +115,18 @@ def test_a_bomb_is_refused_before_it_is_read(package, monkeypatch):
     monkeypatch.setattr(archive, "MOST_BYTES", 11_000)
     with pytest.raises(BundleError, match="unpacks to more than"):
         deb.contents(package)
+
+
+def with_data(tar, path):
+    """A package of CONTROL with this tar for its files."""
+    parts = (deb.FORMAT, deb._packed(deb._tar(CONTROL, set(), WHEN_S)), deb._packed(tar))
+    path.write_bytes(deb.MAGIC + b"".join(deb._member(*pair, WHEN_S) for pair in zip(deb.MEMBERS, parts, strict=True)))
+    return path
+
+
+def test_names_upon_names_are_refused(tmp_path):
+    with pytest.raises(BundleError, match="not a Debian package"):
+        deb.contents(with_data(nested_names(), tmp_path / "x.deb"))
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def contents(path: Path) -> dict[str, bytes]:
     """
     try:
         control, files = (_files(_unpacked(content, path), path) for content in _members(path))
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
+    except archive.BROKEN as error:
         raise BundleError(
             f"{path} is not a Debian package, or not all of it",
             evidence=str(error),
