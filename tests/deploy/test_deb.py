@@ -117,6 +117,12 @@ def test_a_bomb_is_refused_before_it_is_read(package, monkeypatch):
         deb.contents(package)
 
 
+def test_a_bomb_among_what_dpkg_is_told_is_refused(tmp_path):
+    path = deb.pack({**CONTROL, "postinst": bytes(2 << 20)}, FILES, tmp_path / "x.deb", WHEN_S)
+    with pytest.raises(BundleError, match="unpacks to more than 1,048,576 bytes"):
+        deb.contents(path)
+
+
 def with_data(tar, path):
     """A package of CONTROL with this tar for its files."""
     parts = (deb.FORMAT, deb._packed(deb._tar(CONTROL, set(), WHEN_S)), deb._packed(tar))

@@ -18,6 +18,7 @@ MAGIC, FORMAT = b"!<arch>\n", b"2.0\n"
 MEMBERS = ("debian-binary", "control.tar.gz", "data.tar.gz")  # wheels are packed: xz takes 15 times as long for 0.2 %
 HEADER_BYTES = 60  # of a member of an ar archive: name, time, owner, group, mode, size, and two bytes
 SUMS = "md5sums"  # the sums that dpkg keeps and `dpkg --verify` reads
+MOST_CONTROL_BYTES = 1 << 20  # of scripts and sums, unpacked: ours take some 20 KB
 HOME = "usr/lib/tflite-edge"  # the bundle of a package lies in a folder of it
 
 
@@ -77,7 +78,7 @@ def contents(path: Path) -> dict[str, bytes]:
     Raises BundleError for anything else, links and other packages included. Nothing is written.
     """
     try:
-        control, files = (_files(_unpacked(content, path), path) for content in _members(path))
+        control, files = _both(path)
     except archive.BROKEN as error:
         raise BundleError(
             f"{path} is not a Debian package, or not all of it",
@@ -96,6 +97,14 @@ def contents(path: Path) -> dict[str, bytes]:
     top = f"{HOME}/{homes.pop()}/"
     archive.check({name[len(top) :]: content for name, content in files.items() if name.startswith(top)}, str(path))
     return files
+
+
+def _both(path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """(what dpkg is told, what it installs), one read after the other: together they stay below MOST_BYTES."""
+    told, installed = _members(path)
+    control = _files(_unpacked(told, path, MOST_CONTROL_BYTES), path)
+    most = archive.MOST_BYTES - sum(map(len, control.values()))
+    return control, _files(_unpacked(installed, path, most), path)
 
 
 def _members(path: Path) -> tuple[bytes, bytes]:
@@ -118,11 +127,11 @@ def _members(path: Path) -> tuple[bytes, bytes]:
     return found[1], found[2]
 
 
-def _unpacked(content: bytes, path: Path) -> bytes:
+def _unpacked(content: bytes, path: Path, most: int) -> bytes:
     reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # gzip's format, its checksum included
-    whole = reader.decompress(content, archive.MOST_BYTES + 1)
-    if len(whole) > archive.MOST_BYTES:
-        raise BundleError(f"{path} is no bundle: it unpacks to more than {archive.MOST_BYTES:,} bytes")
+    whole = reader.decompress(content, most + 1)
+    if len(whole) > most:
+        raise BundleError(f"{path} is no bundle: a part of it unpacks to more than {most:,} bytes")
     if not reader.eof or reader.unused_data:
         raise EOFError("a part of it is cut off, or something follows it")
     return whole
