@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,30 @@ def test_other_packages_and_other_files_are_refused(tmp_path, files, says):
         deb.contents(deb.pack(CONTROL, files, tmp_path / "x.deb", WHEN_S))
 
 
+@pytest.mark.parametrize(
+    ("control", "files", "says"),
+    [
+        ({}, {"etc/cron.d/x": b""}, "it holds '/etc/cron.d/x'"),
+        ({}, {"usr/bin/classify-other": b""}, "it holds '/usr/bin/classify-other'"),
+        ({"preinst": b"#!/bin/sh\n"}, {}, "it holds 'preinst'"),
+    ],
+)
+def test_what_no_package_of_ours_holds_is_refused(tmp_path, control, files, says):
+    """Whoever can add a file can mend the sums: of a package without a signature they prove nothing else."""
+    with pytest.raises(BundleError, match=says):
+        deb.contents(deb.pack({**CONTROL, **control}, {**FILES, **files}, tmp_path / "x.deb", WHEN_S))
+
+
+@pytest.mark.parametrize(("name", "value"), [("mode", 0o4755), ("mode", 0o666), ("uid", 1000), ("gid", 50)])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE])
+def test_files_that_are_not_root_s_alone_are_refused(tmp_path, kind, name, value):
+    entry = tarfile.TarInfo("./usr/bin/x")
+    entry.type, entry.mode = kind, 0o755
+    setattr(entry, name, value)
+    with pytest.raises(BundleError, match="with mode"):
+        deb.contents(with_data(entry.tobuf(tarfile.GNU_FORMAT) + bytes(1024), tmp_path / "x.deb"))
+
+
 def test_files_that_the_sums_do_not_name_are_refused(tmp_path, package):
     whole = package.read_bytes()
     other = deb.pack(CONTROL, {**FILES, "etc/x": b""}, tmp_path / "other.deb", WHEN_S).read_bytes()
@@ -105,8 +130,9 @@ def test_a_package_with_a_link_is_refused(tmp_path):
     root, path = tmp_path / "root", tmp_path / "linked.deb"
     (root / "DEBIAN").mkdir(parents=True)
     (root / "DEBIAN" / "control").write_bytes(CONTROL["control"])
+    root.chmod(0o755)
     (root / "x").symlink_to("/etc/passwd")
-    run("dpkg-deb", "-Zgzip", "-b", root, path, check=True)
+    run("dpkg-deb", "--root-owner-group", "-Zgzip", "-b", root, path, check=True)
     with pytest.raises(BundleError, match="a link"):
         deb.contents(path)
 

@@ -18,8 +18,6 @@ from tflite_edge.deploy.build import Build
 from tflite_edge.records.board import BOARDS, Board, board_named
 from tflite_edge.records.errors import UsageError
 
-PREFIX = "tflite-edge-"  # a model that is called bash must not replace Debian's
-SCRIPTS = ("postinst", "prerm", "postrm")
 TEMPLATES = Path(__file__).parent / "maintainer"
 # What the wheels and the packages inside load and do not bring along (`readelf -d`).
 LIBRARIES = ("libc6 (>= {glibc})", "libgcc-s1", "liblzma5", "libstdc++6", "zlib1g")
@@ -46,18 +44,17 @@ def write(build: Build, target: str, files: Mapping[str, bytes], path: Path) -> 
     when, maintainer = _when(build), _maintainer()
     sums = archive.sums(files)
     words = _words(build, when, sums)
-    name, package = words["NAME"], words["PACKAGE"]
-    home, documents = f"{deb.HOME}/{name}", f"usr/share/doc/{package}"
-    installed = {f"{home}/{file}": content for file, content in {**files, archive.SUMS: sums}.items()}
-    installed |= {
-        f"usr/bin/classify-{name}": _filled("command", words),
-        f"lib/systemd/system/{package}.service": _filled("service", words),
-        f"usr/share/man/man1/classify-{name}.1.gz": _gzip(_filled("manual", words)),
-        f"{documents}/changelog.gz": _gzip(_changelog(build, words, maintainer, when)),
-        f"{documents}/copyright": _filled("copyright", words) + files["LICENCES.md"],
+    command, service, manual, changelog, rights = deb.own_files(words["NAME"])
+    home = f"{deb.HOME}/{words['NAME']}"
+    installed = {f"{home}/{file}": content for file, content in {**files, archive.SUMS: sums}.items()} | {
+        command: _filled("command", words),
+        service: _filled("service", words),
+        manual: _gzip(_filled("manual", words)),
+        changelog: _gzip(_changelog(build, words, maintainer, when)),
+        rights: _filled("copyright", words) + files["LICENCES.md"],
     }
     size_kib = sum(-(-len(content) >> 10) for content in installed.values())
-    control = {script: _filled(script, words) for script in SCRIPTS}
+    control = {script: _filled(script, words) for script in deb.SCRIPTS}
     control["control"] = _control(build, board_named(target), words, maintainer, size_kib)
     return deb.pack(control, installed, path, int(when.timestamp()))
 
@@ -92,7 +89,7 @@ def _words(build: Build, when: datetime, sums: bytes) -> dict[str, str]:
     tool = re.sub(r"[^A-Za-z0-9.+~]", ".", __version__)
     return {
         "NAME": name,
-        "PACKAGE": PREFIX + name,
+        "PACKAGE": deb.PREFIX + name,
         "VERSION": f"{when:%Y%m%d.%H%M%S}+{tool}+{hashlib.sha256(sums).hexdigest()[:8]}",
         "DATE": f"{when:%Y-%m-%d}",
         "YEAR": f"{when:%Y}",
