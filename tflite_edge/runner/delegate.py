@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from typing import Any, Dict, NamedTuple, Optional, Tuple
@@ -13,6 +12,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 from tflite_edge.harness.runtime import PACKAGES, Chosen
 from tflite_edge.records.card import EDGETPU_OP, Card
 from tflite_edge.records.errors import BundleError
+from tflite_edge.records.signals import signal_name
 
 # Card.delegate -> (library, options of its delegate, the Debian package that brings it).
 LIBRARIES: Dict[str, Tuple[str, Dict[str, str], str]] = {
@@ -100,7 +100,7 @@ def _tried(chosen: Chosen, path: str, library: str, options: Dict[str, str], pac
     except OSError as error:
         return f"{library} cannot be tried in a process of its own: {error}"
     if done.returncode < 0:
-        died = signal.Signals(-done.returncode).name
+        died = signal_name(-done.returncode)
         return (
             f"{library} crashes under {chosen.title} ({died}): it was built against another TensorFlow; "
             "CORAL.md tells which builds work"
