@@ -23,7 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("gcc"), reas
 # The interface of tensorflow/lite/delegates/external, and of TfLiteDelegate (tensorflow/lite/core/c/common.h) as much
 # as a delegate needs that takes no operator, and so leaves all of them to the CPU.
 DRIVER = """
+#include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 typedef struct Delegate {
@@ -41,6 +43,8 @@ void tflite_plugin_destroy_delegate(void* self) {}
 SYMBOL = "tflite_plugin_create_delegate"
 DRIVERS = {
     "works": ("return &made;", "0", SYMBOL),
+    "talks": ('printf("hello\\n[\\"no\\"]\\nno end"); return &made;', "0", SYMBOL),
+    "dies oddly": ("kill(getpid(), 40); return &made;", "0", SYMBOL),
     "no device": ('report("no Edge TPU is plugged in"); return 0;', "0", SYMBOL),
     "crashes": ("*(volatile int*)8 = 1; return &made;", "0", SYMBOL),
     "crashes with a model": ("return &made;", "(abort(), 0)", SYMBOL),
@@ -117,6 +121,12 @@ def test_a_driver_that_works_is_used_on_every_runtime(bundle, drivers, runtime, 
     assert (answer["delegate"], plain["delegate"]) == ("libedgetpu.so.1", None)
 
 
+def test_a_driver_that_prints_does_not_print_into_the_answers(bundle, drivers, image_folder):
+    (answer,), talk = classify(bundle(), image_folder / "c-two" / "3.png", driver=drivers / "talks")
+    assert (answer["label"], answer["delegate"]) == ("c-two", "libedgetpu.so.1")
+    assert "no end" in talk
+
+
 @pytest.mark.parametrize(
     ("driver", "why"),
     [
@@ -125,6 +135,7 @@ def test_a_driver_that_works_is_used_on_every_runtime(bundle, drivers, runtime, 
         ("no delegate", "is no TFLite delegate"),
         ("crashes", "crashes under ai-edge-litert"),
         ("crashes with a model", "crashes under ai-edge-litert"),
+        ("dies oddly", "(signal 40)"),
         ("refuses the model", "does not run on it"),
     ],
 )

@@ -24,10 +24,12 @@ DEADLINE_S = 60.0  # a driver that waits for a device for ever
 TRY = """
 import sys
 sys.path = [place for place in sys.path if place]  # "" is the folder that the user stands in, with a json.py of its own
-import importlib, json
+import importlib, json, os
+answer = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what a driver prints is talk
 module = importlib.import_module(sys.argv[1])
 def say(kind, message=""):
-    print(json.dumps([kind, str(message)]), flush=True)
+    print(json.dumps([kind, str(message)]), file=answer, flush=True)
 try:
     delegate = module.load_delegate(sys.argv[2], json.loads(sys.argv[3]))
 except OSError as error:
@@ -79,6 +81,7 @@ def accelerate(card: Card, folder: str, chosen: Chosen, plain: Any) -> Accelerat
     why = _tried(chosen, path, library, options, package)
     if why:
         return Accelerated(None, None, why)
+    _keep_stdout()
     try:
         delegate = chosen.module.load_delegate(library, options)
         interpreter = chosen.module.Interpreter(path, experimental_delegates=[delegate])
@@ -88,6 +91,14 @@ def accelerate(card: Card, folder: str, chosen: Chosen, plain: Any) -> Accelerat
     if _edges(interpreter) != _edges(plain):
         return Accelerated(None, None, f"{card.compiled} takes or gives other tensors than {card.model}")
     return Accelerated(interpreter, library, "")
+
+
+def _keep_stdout() -> None:
+    """From here on what a driver prints goes to stderr, also what it keeps until it ends; what we print goes on."""
+    sys.stdout.flush()
+    kept = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+    os.dup2(2, 1)
+    sys.stdout = kept
 
 
 def _tried(chosen: Chosen, path: str, library: str, options: Dict[str, str], package: str) -> str:
