@@ -19,7 +19,7 @@ from tests.flatbuffer.tiny import Op, T
 from tflite_edge.flatbuffer import appended, inspect, metadata
 from tflite_edge.flatbuffer.edit import Node, add_buffer, dump, load
 from tflite_edge.flatbuffer.embed import About, embed
-from tflite_edge.records.errors import ModelError
+from tflite_edge.records.errors import DataError, ModelError
 from tflite_edge.records.preprocess import NORMALIZATIONS, Preprocess
 from tflite_edge.targets.proof import prove
 
@@ -237,3 +237,9 @@ def test_an_archive_that_ends_twice_is_refused():
 def test_folders_of_an_archive_are_no_files():
     whole = zipped(("extra/", b""), ("extra/labels.txt", b"a\n"))
     assert appended.split(whole) == (DATA, {"extra/labels.txt": b"a\n"})
+
+
+@pytest.mark.parametrize("label", ["two\nlines", "a\r", "\udcff"])
+def test_labels_that_are_no_lines_are_refused(label):
+    with pytest.raises(DataError, match="has no name that a line can hold"):
+        replace(ABOUT, labels=("one", label))
