@@ -14,9 +14,9 @@ import pytest
 from tests.deploy.board import cached_board, python_of
 from tests.deploy.test_archive import nested_names
 from tflite_edge.deploy import archive, deb, debian
-from tflite_edge.deploy.build import open_build
+from tflite_edge.deploy.build import _choose, open_build
 from tflite_edge.records.board import BOARDS
-from tflite_edge.records.errors import BundleError, UsageError
+from tflite_edge.records.errors import BundleError, ModelError, UsageError
 
 BUNDLE = {"install.sh": b"#!/bin/sh\n", "model.tflite": bytes(range(256)) * 40, "LICENCES.md": b"none\n"}
 HOME = f"{deb.HOME}/net"
@@ -353,7 +353,24 @@ def test_times_and_maintainer_come_from_the_environment(converted, tmp_path, mon
     for wrong in ({"SOURCE_DATE_EPOCH": "yesterday"}, {"DEBEMAIL": "a@b.c>\nDepends: x"}, {"DEBFULLNAME": "a\nb"}):
         with pytest.raises(UsageError):
             written(**wrong)
-    stranger = replace(build.manifest.source, model="x\nDepends: everything")
+    stranger = replace(build.manifest.source, model="x\nDepends: everything\x1b[2J")
     odd = replace(build, manifest=replace(build.manifest, source=stranger))
     control = debian._control(odd, BOARDS["pi4"], debian._words(odd, debian._when(odd), b""), "a <a@b.c>", 1)
     assert control.decode().count("\nDepends:") == 1
+    assert "\x1b" not in control.decode()
+
+
+@pytest.mark.slow
+def test_a_manifest_s_odd_time_or_mode_is_an_error_of_ours(converted, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    build = open_build(converted[0])
+
+    def made(created):
+        return debian._when(replace(build, manifest=replace(build.manifest, created=created)))
+
+    assert made("2023-11-14T22:13:20") == made("2023-11-14T23:13:20+01:00")  # without a zone: UTC's, on every machine
+    for odd in ("", "yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1969-12-31T00:00:00+00:00"):
+        with pytest.raises(ModelError, match="at no time"):
+            made(odd)
+    with pytest.raises(ModelError, match="does not know: 'int3'"):
+        _choose([replace(build.variant, mode="int3")], "", build.folder)

@@ -128,5 +128,12 @@ def _choose(found: list[Variant], model: str, folder: Path) -> tuple[Variant, st
         return names[model], "named"
     whole = [one for one in found if one.learning is None] or found  # those that learn are asked for by name
     good = [one for one in whole if one.verdict == OK] or whole
+    unknown = [one for one in good if one.mode not in PREFERRED]
+    if unknown:
+        raise ModelError(
+            f"{unknown[0].file} in {folder} is of a mode that this version does not know: {unknown[0].mode!r}",
+            evidence="known: " + ", ".join(PREFERRED),
+            do="convert it again, or choose with --model",
+        )
     best = min(good, key=lambda one: (PREFERRED.index(one.mode), one.bytes))
     return best, f"{best.mode}: the first of {', '.join(PREFERRED)} that is {best.verdict}"

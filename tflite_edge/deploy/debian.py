@@ -16,13 +16,14 @@ from tflite_edge import __version__
 from tflite_edge.deploy import archive, deb
 from tflite_edge.deploy.build import Build
 from tflite_edge.records.board import BOARDS, Board, board_named
-from tflite_edge.records.errors import UsageError
+from tflite_edge.records.errors import ModelError, UsageError
 
 TEMPLATES = Path(__file__).parent / "maintainer"
 # What the wheels and the packages inside load and do not bring along (`readelf -d`).
 LIBRARIES = ("libc6 (>= {glibc})", "libgcc-s1", "liblzma5", "libstdc++6", "zlib1g")
 MAINTAINER = ("tflite-edge", "nobody@tflite-edge.invalid")  # where DEBFULLNAME and DEBEMAIL say nothing
 WIDTH = 78
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # archives count from here
 
 
 def refuse_other_targets(target: str) -> None:
@@ -39,7 +40,8 @@ def write(build: Build, target: str, files: Mapping[str, bytes], path: Path) -> 
     """The bundle's `files` (name -> content) as the Debian package `path` for the board `target`.
 
     The same files give the same bytes: their times are the conversion's, or SOURCE_DATE_EPOCH where that is set; the
-    maintainer is DEBFULLNAME and DEBEMAIL, as for Debian's own tools. Raises UsageError where these are malformed.
+    maintainer is DEBFULLNAME and DEBEMAIL, as for Debian's own tools. Raises UsageError where these are malformed,
+    ModelError where the conversion's time is none.
     """
     when, maintainer = _when(build), _maintainer()
     sums = archive.sums(files)
@@ -60,17 +62,38 @@ def write(build: Build, target: str, files: Mapping[str, bytes], path: Path) -> 
 
 
 def debian_name(name: str) -> str:
-    """`name` as Debian writes names: lower case, no underscores (policy 5.6.1)."""
+    """`name` as Debian writes names: lower case, no underscores (policy 5.6.1).
+
+    my_net and my-net become one name: the package of one replaces that of the other.
+    """
     return re.sub(r"[^a-z0-9.+-]", "-", name.lower()).strip("-.+") or "model"
 
 
 def _when(build: Build) -> datetime:
     said = os.environ.get("SOURCE_DATE_EPOCH", "")  # reproducible-builds.org/specs/source-date-epoch
     if not said:
-        return datetime.fromisoformat(build.manifest.created).astimezone(timezone.utc)
+        return _created(build)
     if not re.fullmatch(r"[0-9]{1,11}", said):
         raise UsageError(f"SOURCE_DATE_EPOCH is no number of seconds: {said!r}", do="unset SOURCE_DATE_EPOCH")
     return datetime.fromtimestamp(int(said), timezone.utc)
+
+
+def _created(build: Build) -> datetime:
+    """When the folder was made. Raises ModelError for what is no time, or one before 1970, which no archive holds."""
+    try:
+        when = datetime.fromisoformat(build.manifest.created)
+        when = (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:
+        why = str(error)
+    else:
+        if when >= EPOCH:
+            return when
+        why = "it is before 1970"
+    raise ModelError(
+        f"{build.folder} was created at no time that a package can have: {build.manifest.created!r}",
+        evidence=why,
+        do="convert it again, or set SOURCE_DATE_EPOCH",
+    )
 
 
 def _maintainer() -> str:
@@ -128,7 +151,8 @@ def _description(build: Build, board: Board) -> str:
         "It classifies images by the command and, where its service is started, over HTTP on this machine.",
         "All that it needs of Python is inside: it installs offline, and only what passes its smoke test is used.",
     ]
-    text = " ".join(" ".join(said).split())  # no line of a stranger's begins a field
+    # No line of a stranger's begins a field, and none of their letters moves a terminal's cursor.
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in " ".join(said)).split())
     return "\n ".join([*lines, *textwrap.wrap(text, WIDTH)])
 
 
