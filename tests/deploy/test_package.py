@@ -4,9 +4,12 @@ from functools import partial
 
 import pytest
 
+from tests.flatbuffer import tiny
+from tests.flatbuffer.tiny import Op, T
 from tflite_edge.deploy import archive, sign
-from tflite_edge.deploy.package import publish
-from tflite_edge.records.errors import MissingError, UsageError
+from tflite_edge.deploy.accelerator import placed
+from tflite_edge.deploy.package import package, publish
+from tflite_edge.records.errors import MissingError, ModelError, UsageError
 
 pytest.importorskip("cryptography")
 pack = partial(archive.pack, {"model.tflite": b"one"})
@@ -49,3 +52,21 @@ def test_a_place_that_cannot_be_written_is_named(keys, tmp_path):
         with pytest.raises(MissingError, match=says):
             publish(place, pack, keys[0])
     assert not (tmp_path / "net.tar.gz").exists()
+
+
+def test_an_unknown_target_is_answered_in_lines_that_a_terminal_holds(tmp_path):
+    with pytest.raises(UsageError) as refused:
+        package(tmp_path, "nope", tmp_path / "out")
+    assert "coral-usb[@BOARD]" in refused.value.evidence
+    assert max(map(len, str(refused.value).splitlines())) <= 100
+    with pytest.raises(UsageError, match="did you mean 'pi4'"):
+        package(tmp_path, "pi44", tmp_path / "out")
+
+
+def test_why_nothing_runs_on_an_accelerator_is_said_in_such_lines(tmp_path):
+    x, y = "x" * 70, "y" * 70  # of which 60 letters are shown
+    (tmp_path / "float.tflite").write_bytes(tiny.build([T(x), T(y)], [Op("TANH", (x,), (y,))], (x,), (y,)))
+    with pytest.raises(ModelError, match="nothing of float") as refused:
+        placed(tmp_path / "float.tflite", "coral-usb", accept_degraded=False)
+    assert "x" * 60 in refused.value.evidence
+    assert max(map(len, refused.value.evidence.splitlines())) <= 98

@@ -13,7 +13,7 @@ from tflite_edge.deploy import archive, debian, mcu, sign
 from tflite_edge.deploy.accelerator import Accelerator, Contents
 from tflite_edge.deploy.build import Build, open_build
 from tflite_edge.deploy.bundle import board_bundle
-from tflite_edge.deploy.coral import CORALS, coral_files
+from tflite_edge.deploy.coral import CORAL, CORALS, coral_files
 from tflite_edge.deploy.ethos import ethos_files
 from tflite_edge.flatbuffer import rules
 from tflite_edge.records.board import BOARDS, board_named
@@ -65,8 +65,11 @@ def package(
 ) -> Packed:
     """Write NAME-TARGET.tar.gz (deb: NAME-TARGET.deb) into `out`, and its signature by `key`. Raises EdgeError."""
     if target not in TARGETS:
+        close = nearest(target, TARGETS)
         raise UsageError(
-            f"no target {target!r}", evidence="targets: " + ", ".join(TARGETS), do=nearest(target, TARGETS)
+            f"no target {target!r}",
+            evidence="\n".join((", ".join(BOARDS), f"{CORAL}[@BOARD], {MCU}", *_ethos_families())),
+            do=close if close.startswith("did you mean") else "choose one of these with --for",
         )
     if deb:
         debian.refuse_other_targets(target)
@@ -98,6 +101,12 @@ def package(
         list(contents.findings),
         contents.accelerator,
     )
+
+
+def _ethos_families() -> list[str]:
+    """A line for each Ethos-U, with its sizes."""
+    families = dict.fromkeys(name.rpartition("-")[0] for name in ETHOS)
+    return [", ".join(name for name in ETHOS if name.startswith(f"{family}-")) for family in families]
 
 
 def publish(path: Path, make: Callable[[Path], object], key: Path | None) -> tuple[Path, Path | None]:
