@@ -12,7 +12,7 @@ import pytest
 from tests.harness import tiny
 from tests.targets.edgetpu import with_code
 from tflite_edge.deploy.build import open_build
-from tflite_edge.deploy.bundle import Compiled, own_files
+from tflite_edge.deploy.bundle import ForDelegate, own_files
 from tflite_edge.harness.runtime import Chosen
 from tflite_edge.records.board import BOARDS
 from tflite_edge.records.card import DELEGATES, EDGETPU_OP
@@ -84,7 +84,7 @@ def bundle(converted, tmp_path):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         build = open_build(converted[0])
-        files = own_files(build, BOARDS["pi4"], runtime, Compiled("edgetpu", COMPILED, sha256))[1]
+        files = own_files(build, BOARDS["pi4"], runtime, ForDelegate("edgetpu", COMPILED, sha256))[1]
         for name, content in files.items():
             (folder / name).write_bytes(content)
         if compiled:

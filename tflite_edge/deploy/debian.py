@@ -15,10 +15,10 @@ from pathlib import Path
 from tflite_edge import __version__
 from tflite_edge.deploy import archive, deb
 from tflite_edge.deploy.build import Build
+from tflite_edge.deploy.template import filled
 from tflite_edge.records.board import BOARDS, Board, board_named
 from tflite_edge.records.errors import ModelError, UsageError
 
-TEMPLATES = Path(__file__).parent / "maintainer"
 # What the wheels and the packages inside load and do not bring along (`readelf -d`).
 LIBRARIES = ("libc6 (>= {glibc})", "libgcc-s1", "liblzma5", "libstdc++6", "zlib1g")
 MAINTAINER = ("tflite-edge", "nobody@tflite-edge.invalid")  # where DEBFULLNAME and DEBEMAIL say nothing
@@ -165,10 +165,7 @@ def _changelog(build: Build, words: Mapping[str, str], maintainer: str, when: da
 
 
 def _filled(template: str, words: Mapping[str, str]) -> bytes:
-    text = (TEMPLATES / template).read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text.encode()
+    return filled(f"maintainer/{template}", words).encode()
 
 
 def _gzip(content: bytes) -> bytes:
