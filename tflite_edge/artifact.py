@@ -70,6 +70,8 @@ def disk_errors(path: Path, elsewhere: str = "choose another output folder with 
             errno.ENOENT: ("the folder cannot be made there", elsewhere),
             errno.ENOTDIR: ("a file is in the way of the folder", elsewhere),
             errno.EEXIST: ("a file is in the way of the folder", elsewhere),
+            errno.EISDIR: ("a folder is in the way of the file", elsewhere),
+            errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
         }
         if error.errno not in reasons:
             raise

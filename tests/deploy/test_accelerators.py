@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.targets import edgetpu
 from tests.targets.test_compilers import EDGETPU
 from tflite_edge.deploy import archive, coral
 from tflite_edge.flatbuffer import appended, inspect
@@ -114,12 +115,14 @@ def test_a_coral_archive_says_what_runs_where_and_how_to_compile(converted, edge
 
 
 def test_a_compiler_that_is_there_is_used_for_the_board_that_is_named(converted, edge, tmp_path, supplied):
-    """Coral's compiler does not run here: a script with its interface and its words, which copies the model."""
+    """Coral's compiler does not run here: a script with its interface and its words."""
+    model = converted[0] / "small-static-wi8ai8.tflite"
+    (tmp_path / "made").write_bytes(edgetpu.compiled(model.read_bytes()))
     program = tmp_path / "bin" / "edgetpu_compiler"
     program.parent.mkdir()
     program.write_text(
         '#!/bin/sh\n[ "$1 $2" = "--show_operations --out_dir" ] || exit 1\n'
-        f'cp "$4" "$3/$(basename "$4" .tflite)_edgetpu.tflite"\ncat <<E\n{EDGETPU}E\n'
+        f'cp {tmp_path}/made "$3/$(basename "$4" .tflite)_edgetpu.tflite"\ncat <<E\n{EDGETPU}E\n'
     )
     program.chmod(0o755)
     env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}

@@ -120,6 +120,20 @@ def test_a_bomb_is_refused_before_it_is_read(tmp_path, monkeypatch):
         archive.contents(not_tar)
 
 
+def nested_names(count=3_000):
+    """A tar of as many names as `count` for its one file, each as GNU writes long ones."""
+    entry = tarfile.TarInfo("././@LongLink")
+    entry.type = tarfile.GNUTYPE_LONGNAME
+    return entry.tobuf(tarfile.GNU_FORMAT) * count + tarfile.TarInfo("net/x").tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+
+
+def test_names_upon_names_are_refused(tmp_path):
+    path = tmp_path / "names.tar.gz"
+    path.write_bytes(gzip.compress(nested_names()))
+    with pytest.raises(BundleError, match="not a bundle"):
+        archive.contents(path)
+
+
 def test_files_with_holes_and_two_folders_are_refused(tmp_path):
     with pytest.raises(BundleError, match=r"full of holes|not a bundle"):
         archive.contents(made(tmp_path, ("net/holes", b"", {"type": tarfile.GNUTYPE_SPARSE})))

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 from tests.deploy.board import cached_board, python_of
+from tests.deploy.test_archive import nested_names
 from tflite_edge.deploy import archive, deb, debian
-from tflite_edge.deploy.build import open_build
+from tflite_edge.deploy.build import _choose, open_build
 from tflite_edge.records.board import BOARDS
-from tflite_edge.records.errors import BundleError, UsageError
+from tflite_edge.records.errors import BundleError, ModelError, UsageError
 
 BUNDLE = {"install.sh": b"#!/bin/sh\n", "model.tflite": bytes(range(256)) * 40, "LICENCES.md": b"none\n"}
 HOME = f"{deb.HOME}/net"
@@ -90,6 +92,30 @@ def test_other_packages_and_other_files_are_refused(tmp_path, files, says):
         deb.contents(deb.pack(CONTROL, files, tmp_path / "x.deb", WHEN_S))
 
 
+@pytest.mark.parametrize(
+    ("control", "files", "says"),
+    [
+        ({}, {"etc/cron.d/x": b""}, "it holds '/etc/cron.d/x'"),
+        ({}, {"usr/bin/classify-other": b""}, "it holds '/usr/bin/classify-other'"),
+        ({"preinst": b"#!/bin/sh\n"}, {}, "it holds 'preinst'"),
+    ],
+)
+def test_what_no_package_of_ours_holds_is_refused(tmp_path, control, files, says):
+    """Whoever can add a file can mend the sums: of a package without a signature they prove nothing else."""
+    with pytest.raises(BundleError, match=says):
+        deb.contents(deb.pack({**CONTROL, **control}, {**FILES, **files}, tmp_path / "x.deb", WHEN_S))
+
+
+@pytest.mark.parametrize(("name", "value"), [("mode", 0o4755), ("mode", 0o666), ("uid", 1000), ("gid", 50)])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE])
+def test_files_that_are_not_root_s_alone_are_refused(tmp_path, kind, name, value):
+    entry = tarfile.TarInfo("./usr/bin/x")
+    entry.type, entry.mode = kind, 0o755
+    setattr(entry, name, value)
+    with pytest.raises(BundleError, match="with mode"):
+        deb.contents(with_data(entry.tobuf(tarfile.GNU_FORMAT) + bytes(1024), tmp_path / "x.deb"))
+
+
 def test_files_that_the_sums_do_not_name_are_refused(tmp_path, package):
     whole = package.read_bytes()
     other = deb.pack(CONTROL, {**FILES, "etc/x": b""}, tmp_path / "other.deb", WHEN_S).read_bytes()
@@ -104,8 +130,9 @@ def test_a_package_with_a_link_is_refused(tmp_path):
     root, path = tmp_path / "root", tmp_path / "linked.deb"
     (root / "DEBIAN").mkdir(parents=True)
     (root / "DEBIAN" / "control").write_bytes(CONTROL["control"])
+    root.chmod(0o755)
     (root / "x").symlink_to("/etc/passwd")
-    run("dpkg-deb", "-Zgzip", "-b", root, path, check=True)
+    run("dpkg-deb", "--root-owner-group", "-Zgzip", "-b", root, path, check=True)
     with pytest.raises(BundleError, match="a link"):
         deb.contents(path)
 
@@ -114,6 +141,24 @@ def test_a_bomb_is_refused_before_it_is_read(package, monkeypatch):
     monkeypatch.setattr(archive, "MOST_BYTES", 11_000)
     with pytest.raises(BundleError, match="unpacks to more than"):
         deb.contents(package)
+
+
+def test_a_bomb_among_what_dpkg_is_told_is_refused(tmp_path):
+    path = deb.pack({**CONTROL, "postinst": bytes(2 << 20)}, FILES, tmp_path / "x.deb", WHEN_S)
+    with pytest.raises(BundleError, match="unpacks to more than 1,048,576 bytes"):
+        deb.contents(path)
+
+
+def with_data(tar, path):
+    """A package of CONTROL with this tar for its files."""
+    parts = (deb.FORMAT, deb._packed(deb._tar(CONTROL, set(), WHEN_S)), deb._packed(tar))
+    path.write_bytes(deb.MAGIC + b"".join(deb._member(*pair, WHEN_S) for pair in zip(deb.MEMBERS, parts, strict=True)))
+    return path
+
+
+def test_names_upon_names_are_refused(tmp_path):
+    with pytest.raises(BundleError, match="not a Debian package"):
+        deb.contents(with_data(nested_names(), tmp_path / "x.deb"))
 
 
 @pytest.mark.parametrize(
@@ -282,6 +327,17 @@ def test_what_cannot_be_a_package_is_refused(edge, converted, tmp_path):
 
 
 @pytest.mark.slow
+def test_other_contents_are_another_version(converted, tmp_path):
+    """dpkg takes two packages of one version for the same, and tells nobody which is installed."""
+    build = open_build(converted[0])
+    versions = {
+        run("dpkg-deb", "-f", debian.write(build, "pi4", files, tmp_path / "x.deb"), "Version", check=True).stdout
+        for files in (BUNDLE, BUNDLE, {**BUNDLE, "bundle.json": b"{}"})
+    }
+    assert len(versions) == 2
+
+
+@pytest.mark.slow
 def test_times_and_maintainer_come_from_the_environment(converted, tmp_path, monkeypatch):
     build = open_build(converted[0])
 
@@ -297,7 +353,24 @@ def test_times_and_maintainer_come_from_the_environment(converted, tmp_path, mon
     for wrong in ({"SOURCE_DATE_EPOCH": "yesterday"}, {"DEBEMAIL": "a@b.c>\nDepends: x"}, {"DEBFULLNAME": "a\nb"}):
         with pytest.raises(UsageError):
             written(**wrong)
-    stranger = replace(build.manifest.source, model="x\nDepends: everything")
+    stranger = replace(build.manifest.source, model="x\nDepends: everything\x1b[2J")
     odd = replace(build, manifest=replace(build.manifest, source=stranger))
-    control = debian._control(odd, BOARDS["pi4"], debian._words(odd, debian._when(odd)), "a <a@b.c>", 1)
+    control = debian._control(odd, BOARDS["pi4"], debian._words(odd, debian._when(odd), b""), "a <a@b.c>", 1)
     assert control.decode().count("\nDepends:") == 1
+    assert "\x1b" not in control.decode()
+
+
+@pytest.mark.slow
+def test_a_manifest_s_odd_time_or_mode_is_an_error_of_ours(converted, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    build = open_build(converted[0])
+
+    def made(created):
+        return debian._when(replace(build, manifest=replace(build.manifest, created=created)))
+
+    assert made("2023-11-14T22:13:20") == made("2023-11-14T23:13:20+01:00")  # without a zone: UTC's, on every machine
+    for odd in ("", "yesterday", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "1969-12-31T00:00:00+00:00"):
+        with pytest.raises(ModelError, match="at no time"):
+            made(odd)
+    with pytest.raises(ModelError, match="does not know: 'int3'"):
+        _choose([replace(build.variant, mode="int3")], "", build.folder)

@@ -1,11 +1,13 @@
 """Signatures in minisign's formats."""
 
 import base64
+import shutil
 import stat
 
 import pytest
 
-from tflite_edge.deploy.sign import keygen, sign, verify
+from tflite_edge.deploy import archive
+from tflite_edge.deploy.sign import SUFFIX, keygen, sign, verify
 from tflite_edge.records.errors import BundleError, MissingError, UsageError
 
 pytest.importorskip("cryptography")
@@ -95,6 +97,17 @@ def test_minisign_s_own_signature_is_accepted(tmp_path):
     (tmp_path / "a.txt.minisig").write_text(SIGNED)
     (tmp_path / "k.pub").write_text(PUBLIC)
     assert verify(tmp_path / "a.txt", tmp_path / "k.pub").comment.endswith("hashed")
+
+
+def test_a_file_that_was_signed_under_another_name_is_refused(keys, edge, tmp_path):
+    """A signature tells who made a bundle: one for another board, or of another model, is signed as well."""
+    signed = archive.pack({"model.tflite": b"one"}, tmp_path / "net-pi4.tar.gz")
+    beside = sign(signed, keys[0])
+    renamed = tmp_path / "net-pi5.tar.gz"
+    shutil.copy(signed, renamed)
+    shutil.copy(beside, f"{renamed}{SUFFIX}")
+    assert "trusted comment: file:net-pi4.tar.gz" in edge("verify", signed, "--key", keys[1]).stdout
+    assert f"{renamed} was signed as net-pi4.tar.gz" in edge("verify", renamed, "--key", keys[1], code=3).stderr
 
 
 def test_a_missing_bundle_and_a_place_that_cannot_be_written_are_named(keys, file, tmp_path):

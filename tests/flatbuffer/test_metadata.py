@@ -19,7 +19,7 @@ from tests.flatbuffer.tiny import Op, T
 from tflite_edge.flatbuffer import appended, inspect, metadata
 from tflite_edge.flatbuffer.edit import Node, add_buffer, dump, load
 from tflite_edge.flatbuffer.embed import About, embed
-from tflite_edge.records.errors import ModelError
+from tflite_edge.records.errors import DataError, ModelError
 from tflite_edge.records.preprocess import NORMALIZATIONS, Preprocess
 from tflite_edge.targets.proof import prove
 
@@ -207,3 +207,39 @@ def test_bombs_are_refused_before_they_are_unpacked():
         struct.pack_into("<I", lying, at, 10)
     with pytest.raises(ModelError, match="cannot be read"):
         appended.split(bytes(lying))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_packings_than_deflate_are_refused(method):
+    """Damaged ones raise what other modules raise, and a board's Python may lack these."""
+    for evil in (zipped(("labels.txt", b"a\n"), method=method), broken_after(zipped(("a", b"a"), method=method))):
+        with pytest.raises(ModelError, match="cannot be read") as refused:
+            appended.split(evil)
+        assert "deflate" in refused.value.evidence
+
+
+def broken_after(archive):
+    place = archive.index(b"PK\x03\x04") + 31  # behind the header and the name
+    return archive[:place] + b"\xff" * 8 + archive[place + 8 :]
+
+
+def test_an_archive_that_ends_twice_is_refused():
+    """Its first record says that the second is its comment: of two readers each would find other files."""
+    one = zipped(("labels.txt", b"good\n"))
+    other = zipped(("labels.txt", b"evil\n"))[len(DATA) :]
+    both = bytearray(one + other)
+    struct.pack_into("<H", both, len(one) - 2, len(other))
+    with pytest.raises(ModelError, match="cannot be read") as refused:
+        appended.split(bytes(both))
+    assert "2 records" in refused.value.evidence
+
+
+def test_folders_of_an_archive_are_no_files():
+    whole = zipped(("extra/", b""), ("extra/labels.txt", b"a\n"))
+    assert appended.split(whole) == (DATA, {"extra/labels.txt": b"a\n"})
+
+
+@pytest.mark.parametrize("label", ["two\nlines", "a\r", "\udcff"])
+def test_labels_that_are_no_lines_are_refused(label):
+    with pytest.raises(DataError, match="has no name that a line can hold"):
+        replace(ABOUT, labels=("one", label))

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from tests.harness import tiny
+from tests.targets.edgetpu import with_code
 from tflite_edge.deploy.build import open_build
-from tflite_edge.deploy.bundle import Compiled, own_files
+from tflite_edge.deploy.bundle import ForDelegate, own_files
 from tflite_edge.harness.runtime import Chosen
 from tflite_edge.records.board import BOARDS
-from tflite_edge.records.card import DELEGATES
+from tflite_edge.records.card import DELEGATES, EDGETPU_OP
 from tflite_edge.runner import delegate
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")]
@@ -22,7 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("gcc"), reas
 # The interface of tensorflow/lite/delegates/external, and of TfLiteDelegate (tensorflow/lite/core/c/common.h) as much
 # as a delegate needs that takes no operator, and so leaves all of them to the CPU.
 DRIVER = """
+#include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 typedef struct Delegate {
@@ -40,6 +43,8 @@ void tflite_plugin_destroy_delegate(void* self) {}
 SYMBOL = "tflite_plugin_create_delegate"
 DRIVERS = {
     "works": ("return &made;", "0", SYMBOL),
+    "talks": ('printf("hello\\n[\\"no\\"]\\nno end"); return &made;', "0", SYMBOL),
+    "dies oddly": ("kill(getpid(), 40); return &made;", "0", SYMBOL),
     "no device": ('report("no Edge TPU is plugged in"); return 0;', "0", SYMBOL),
     "crashes": ("*(volatile int*)8 = 1; return &made;", "0", SYMBOL),
     "crashes with a model": ("return &made;", "(abort(), 0)", SYMBOL),
@@ -72,18 +77,18 @@ def runtime(request):
 
 @pytest.fixture
 def bundle(converted, tmp_path):
-    """Makes a Coral bundle as install.sh leaves it; the compiled model is the plain one, which such drivers take."""
+    """Makes a Coral bundle as install.sh leaves it; the compiled model is one that such drivers take."""
 
     def make(runtime="ai-edge-litert", sha256="", compiled=True):
         folder = tmp_path / "bundle"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         build = open_build(converted[0])
-        files = own_files(build, BOARDS["pi4"], runtime, Compiled("edgetpu", COMPILED, sha256))[1]
+        files = own_files(build, BOARDS["pi4"], runtime, ForDelegate("edgetpu", COMPILED, sha256))[1]
         for name, content in files.items():
             (folder / name).write_bytes(content)
         if compiled:
-            shutil.copy(build.model, folder / COMPILED)
+            (folder / COMPILED).write_bytes(with_code(build.model.read_bytes()))
         return folder
 
     return make
@@ -116,6 +121,12 @@ def test_a_driver_that_works_is_used_on_every_runtime(bundle, drivers, runtime, 
     assert (answer["delegate"], plain["delegate"]) == ("libedgetpu.so.1", None)
 
 
+def test_a_driver_that_prints_does_not_print_into_the_answers(bundle, drivers, image_folder):
+    (answer,), talk = classify(bundle(), image_folder / "c-two" / "3.png", driver=drivers / "talks")
+    assert (answer["label"], answer["delegate"]) == ("c-two", "libedgetpu.so.1")
+    assert "no end" in talk
+
+
 @pytest.mark.parametrize(
     ("driver", "why"),
     [
@@ -124,6 +135,7 @@ def test_a_driver_that_works_is_used_on_every_runtime(bundle, drivers, runtime, 
         ("no delegate", "is no TFLite delegate"),
         ("crashes", "crashes under ai-edge-litert"),
         ("crashes with a model", "crashes under ai-edge-litert"),
+        ("dies oddly", "(signal 40)"),
         ("refuses the model", "does not run on it"),
     ],
 )
@@ -152,13 +164,30 @@ def test_a_driver_that_never_answers_is_given_up(drivers, tmp_path, monkeypatch)
     assert why == "libedgetpu.so.1 did not answer within 5 s"
 
 
+def test_no_module_of_the_folder_that_the_user_stands_in_is_run(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("open('ran', 'w')\nraise ImportError")
+    monkeypatch.chdir(tmp_path)
+    chosen = Chosen("ai-edge-litert", None, "auto", [])
+    why = delegate._tried(chosen, "m.tflite", "libnone.so", {}, "none")
+    assert "libnone.so cannot be loaded" in why
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_compiled_model_that_is_missing_or_another_is_said(bundle, drivers):
     (told,), _ = classify(bundle(compiled=False), "--info", driver=drivers / "works")
     assert f"{COMPILED} is not beside the model" in told["why"]
     folder = bundle()
-    (folder / COMPILED).write_bytes(tiny.dense_int8())
+    (folder / COMPILED).write_bytes(with_code(tiny.dense_int8()))
     (told,), _ = classify(folder, "--info", driver=drivers / "works")
     assert "takes or gives other tensors" in told["why"]
+
+
+def test_a_model_that_was_not_compiled_is_not_said_to_be_answered_by_the_delegate(bundle, drivers, converted):
+    folder = bundle()
+    shutil.copy(open_build(converted[0]).model, folder / COMPILED)
+    (told,), _ = classify(folder, "--smoke", driver=drivers / "works")
+    assert (told["verdict"], told["delegate"]) == ("ok", None)
+    assert told["why"] == f"{COMPILED} was not compiled for the Edge TPU: it has no {EDGETPU_OP}"
 
 
 def test_a_compiled_model_whose_hash_is_known_must_have_it(bundle, drivers):

@@ -1,6 +1,9 @@
 """The accelerators' compilers: their words are read, and a missing one is said."""
 
-from tests.flatbuffer import tiny
+import pytest
+
+from tests.flatbuffer import real, tiny
+from tests.targets.edgetpu import compiled
 from tflite_edge.targets import compilers
 
 EDGETPU = """Edge TPU Compiler version 16.0.384591198
@@ -31,10 +34,46 @@ def test_a_compiler_is_not_required(tmp_path, monkeypatch):
     assert compilers.compiled("xnnpack", str(tmp_path / "m.tflite")).program == ""
 
 
-def test_a_compiler_that_is_there_is_run_on_the_model(tmp_path, monkeypatch):
-    model, program = tmp_path / "m.tflite", tmp_path / "edgetpu_compiler"
-    model.write_bytes(tiny.int8_model())
-    program.write_text(f'#!/bin/sh\n[ -f "$4" ] && cat <<E\n{EDGETPU}E\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert compilers.compiled("coral-usb", str(model)).said == "31 of 32 operators on the Edge TPU"
+@pytest.fixture
+def edgetpu(tmp_path, monkeypatch):
+    """Makes an edgetpu_compiler that prints EDGETPU, leaves `content` (None: no file), and ends with `status`."""
+
+    def make(content, status=0):
+        program, made = tmp_path / "edgetpu_compiler", tmp_path / "made"
+        made.write_bytes(content or b"")
+        copy = f'cp {made} "$3/$(basename "$4" .tflite)_edgetpu.tflite"' if content is not None else "true"
+        program.write_text(f'#!/bin/sh\n[ -f "$4" ] && cat <<E\n{EDGETPU}E\n{copy}\nexit {status}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    (tmp_path / "m.tflite").write_bytes(tiny.int8_model())
+    return make
+
+
+def test_a_compiler_that_is_there_is_run_on_the_model(tmp_path, edgetpu):
+    made = compiled(tiny.int8_model())
+    edgetpu(made)
+    assert compilers.compiled("coral-usb", str(tmp_path / "m.tflite")).said == "31 of 32 operators on the Edge TPU"
+    assert compilers.edgetpu(tmp_path / "m.tflite")[0] == made
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "says"),
+    [
+        (
+            compiled(tiny.int8_model()),
+            1,
+            "edgetpu_compiler failed (exit 1): Number of operations that will run on CPU: 1",
+        ),
+        (None, 0, "edgetpu_compiler failed (exit 0): Number of operations that will run on CPU: 1"),
+        (b"garbage", 0, "cannot be used: "),
+        (tiny.int8_model(), 0, "cannot be used: it has no edgetpu-custom-op"),
+        (compiled(real.PATH.read_bytes()), 0, "cannot be used: it takes or gives other tensors"),
+    ],
+)
+def test_what_is_not_the_compiled_model_is_not_taken_for_it(tmp_path, edgetpu, content, status, says):
+    edgetpu(content, status)
+    made, said = compilers.edgetpu(tmp_path / "m.tflite")
+    assert (made, said.mapped) == (b"", None)
+    assert says in said.said
+    assert compilers.compiled("coral-usb", str(tmp_path / "m.tflite")) == said

@@ -1,6 +1,9 @@
 """The arena that TFLite Micro needs, measured where its package is installed, and the estimate beside it."""
 
 import importlib.util
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +49,26 @@ def test_a_measurement_that_does_not_end_is_none(tmp_path):
         None,
         "TFLite Micro gave no answer within 0.2 s",
     )
+
+
+def test_what_a_measurement_started_ends_with_it(tmp_path):
+    """Each try of an arena is a fork of its own."""
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\nsleep 30 &\necho $! > {tmp_path}/pid\nwait\n")
+    program.chmod(0o755)
+    start = time.monotonic()
+    assert micro.smallest_arena(real.PATH, python=str(program), deadline_s=1.0)[0] is None
+    assert time.monotonic() - start < 10
+    pid = (tmp_path / "pid").read_text().strip()
+    state = Path(f"/proc/{pid}/stat")
+    while state.exists() and state.read_text().split()[2] != "Z" and time.monotonic() - start < 10:
+        time.sleep(0.01)
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_no_module_of_the_folder_that_the_user_stands_in_is_run(tmp_path, monkeypatch):
+    """By the Python below a virtual environment, which need not have TFLite Micro."""
+    (tmp_path / "json.py").write_text("open('ran', 'w')\nraise ImportError")
+    monkeypatch.chdir(tmp_path)
+    micro.smallest_arena(real.PATH, python=str(Path(sys.executable).resolve()))
+    assert not (tmp_path / "ran").exists()

@@ -48,6 +48,62 @@ def test_a_damaged_model_that_ends_vela_and_one_that_takes_too_long_are_errors(t
         vela.compile_for(real.PATH, "ethos-u55-256", deadline_s=0.01)
 
 
+COLUMNS = (
+    "accelerator_configuration,system_config,memory_mode,nn_macs,cycles_total,cycles_npu,inference_time,"
+    "sram_memory_used,dram_memory_used,on_chip_flash_memory_used,off_chip_flash_memory_used"
+)
+ROW = "Ethos_U55_256,s,m,1,2,2,1e-6,1,0,0,1"
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch):
+    """Puts another program called vela first: what it does after the compiled model is there, and for --version."""
+
+    def make(then, version="echo 9.0"):
+        program = tmp_path / "vela"
+        model = real.PATH.stem
+        program.write_text(
+            f'#!/bin/sh\n[ "$1" = --version ] && {{ {version}; exit; }}\ncp "$1" "$5/{model}_vela.tflite"\n'
+            f'echo "NPU operators = 1"\ntable="$5/{model}_summary_x.csv"\n{then}\n'
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    return make
+
+
+def test_a_vela_that_answers_as_ours_is_read(stranger):
+    stranger(f'printf "{COLUMNS}\\n{ROW}\\n" > "$table"')
+    assert vela.compile_for(real.PATH, "ethos-u55-256")[1].vela == "9.0"
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        'true > "$table"',
+        f'echo "{COLUMNS}" > "$table"',
+        'printf "a,b\\n1,2\\n" > "$table"',
+        f'printf "{COLUMNS}\\n{ROW.replace("1e-6", "soon")}\\n" > "$table"',
+        f'printf "{COLUMNS}\\n{ROW.replace("256,s,m,1", "256,s,m,inf")}\\n" > "$table"',
+        'printf "a\\377\\n" > "$table"',
+        "kill -40 $$",
+    ],
+)
+def test_a_vela_that_answers_otherwise_is_an_error_that_says_what_to_do(stranger, then):
+    stranger(then)
+    with pytest.raises(TargetError) as refused:
+        vela.compile_for(real.PATH, "ethos-u55-256")
+    assert refused.value.do
+
+
+def test_a_version_that_never_comes_or_is_no_text(stranger):
+    stranger("true", version="exec sleep 20")
+    with pytest.raises(TargetError, match="does not tell its version"):
+        vela.version(vela.program(), deadline_s=0.1)
+    stranger("true", version="printf '\\377'")
+    assert vela.version(vela.program()) == "\ufffd"
+
+
 def test_without_vela_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))

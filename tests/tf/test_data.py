@@ -237,6 +237,17 @@ def test_folders_without_classes_or_images_are_refused(tmp_path, prepare, messag
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("odd", [b"two\nlines", b"no \xff text", "two\u2028lines".encode()])
+def test_a_class_whose_name_is_no_line_is_refused(tmp_path, image_folder, odd):
+    """labels.txt would name every class behind it wrongly."""
+    for name, target in ((b"a", "a-zero"), (odd, "b-one")):
+        (tmp_path / os.fsdecode(name)).symlink_to(image_folder / target)
+    with pytest.raises(DataError, match="has no name that a line can hold") as refused:
+        open_source(str(tmp_path))
+    assert str(tmp_path) in refused.value.what
+    str(refused.value).encode()
+
+
 def test_a_few_broken_images_are_named_and_many_are_an_error(tmp_path, image_folder):
     for folder in image_folder.iterdir():
         (tmp_path / folder.name).mkdir()

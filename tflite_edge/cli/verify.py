@@ -29,11 +29,14 @@ def command(bundle: Path, key: Path | None, sink: Sink) -> None:
     signature = verify(bundle, key) if key else None
     files = deb.contents(bundle) if deb.is_deb(bundle) else archive.contents(bundle)
     signed = {"key": signature.key_id, "comment": signature.comment} if signature else None
-    says = f"signed by key {signature.key_id}" if signature else "not asked whose it is: --key KEY.pub"
+    says = ["not asked whose it is: --key KEY.pub"]
+    if signature:
+        said = "".join(letter if letter.isprintable() else " " for letter in signature.comment)
+        says = [f"signed by key {signature.key_id}", f"trusted comment: {said}"]
     sink.result(
         "verify",
         OK,
         {"bundle": str(bundle), "files": sorted(files), "signature": signed},
         f"{bundle}: {len(files)} files, each as its sums say",
-        says,
+        *says,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from tflite_edge.flatbuffer import rules
 from tflite_edge.records.errors import ModelError
 from tflite_edge.records.verdict import Finding
 from tflite_edge.targets.vela import VelaEstimate
+
+WIDTH = 96  # of evidence, which is indented
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,15 @@ def placed(model: Path, target: str, *, accept_degraded: bool) -> rules.Placemen
         finding = found.findings[0] if found.findings else None
         raise ModelError(
             f"nothing of {model.name} runs on the {found.unit}",
-            evidence=finding.evidence if finding else "it has no operators to speak of",
+            evidence=_wrapped(finding.evidence) if finding else "it has no operators to speak of",
             do=(finding.do if finding and finding.do else "pack an int8 model with --model int8")
             + "; --accept-degraded packs it all the same",
         )
     return found
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.fill(line, WIDTH, break_long_words=False) for line in text.splitlines())
 
 
 def table(found: rules.Placement) -> str:

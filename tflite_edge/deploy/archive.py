@@ -15,6 +15,8 @@ from tflite_edge.records.errors import BundleError
 
 SUMS = "SHA256SUMS"  # as `sha256sum --check` reads it
 MOST_BYTES = 1 << 30  # of a bundle, unpacked: a bomb is refused, NumPy's and a runtime's wheels are not
+# What gzip and tarfile raise at bytes that are none; RecursionError: thousands of names before one file.
+BROKEN = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError, RecursionError)
 LEVEL = 6  # wheels and weights are packed already
 
 
@@ -59,7 +61,7 @@ def contents(path: Path) -> dict[str, bytes]:
             for member in archive:
                 if not member.isdir():
                     top = _take(member, archive, path, found, top)
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
+    except BROKEN as error:
         raise BundleError(
             f"{path} is not a bundle, or not all of it",
             evidence=str(error),

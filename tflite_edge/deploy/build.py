@@ -15,6 +15,7 @@ from tflite_edge.artifact import MANIFEST, read_manifest, sha256
 from tflite_edge.flatbuffer import inspect
 from tflite_edge.records.errors import ModelError, UsageError
 from tflite_edge.records.job import Job
+from tflite_edge.records.labels import refuse_broken_lines
 from tflite_edge.records.learning import Lesson
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.plain import nearest
@@ -73,12 +74,14 @@ class Build:
 def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) -> Build:
     """Read `folder`; choose the variant that `model` names (its file, scheme or mode), else the best that is ok.
 
-    Raises UsageError for a name that is not there, ModelError for a folder of nothing, or files changed since.
+    Raises UsageError for a name that is not there, ModelError for a folder of nothing, or files changed since,
+    DataError for labels that labels.txt cannot hold.
     """
     manifest = read_manifest(folder)
     models = manifest.models
     for name in (manifest.name, *(variant.file for variant in models), *(variant.features for variant in models)):
         _refuse_odd(name, folder)
+    refuse_broken_lines(manifest.source.labels, str(folder))
     found = [variant for variant in manifest.models if variant.file and not variant.original]
     variant, why = _choose(found, model, folder)
     if variant.verdict != OK and not accept_degraded:
@@ -125,5 +128,12 @@ def _choose(found: list[Variant], model: str, folder: Path) -> tuple[Variant, st
         return names[model], "named"
     whole = [one for one in found if one.learning is None] or found  # those that learn are asked for by name
     good = [one for one in whole if one.verdict == OK] or whole
+    unknown = [one for one in good if one.mode not in PREFERRED]
+    if unknown:
+        raise ModelError(
+            f"{unknown[0].file} in {folder} is of a mode that this version does not know: {unknown[0].mode!r}",
+            evidence="known: " + ", ".join(PREFERRED),
+            do="convert it again, or choose with --model",
+        )
     best = min(good, key=lambda one: (PREFERRED.index(one.mode), one.bytes))
     return best, f"{best.mode}: the first of {', '.join(PREFERRED)} that is {best.verdict}"

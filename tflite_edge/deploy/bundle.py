@@ -7,7 +7,6 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from tflite_edge import __version__
 from tflite_edge.deploy.build import Build
 from tflite_edge.deploy.documents import licences, sbom
 from tflite_edge.deploy.supplies import Supply, supplies
+from tflite_edge.deploy.template import filled
 from tflite_edge.records.board import Board
 from tflite_edge.records.card import CARD, SMOKE, Card
 from tflite_edge.records.errors import UsageError
@@ -28,7 +28,7 @@ SMOKE_SAMPLES = 4
 UNPACKED = 6  # what is packed takes about so many times its size once it is installed beside it
 
 
-class Compiled(NamedTuple):
+class ForDelegate(NamedTuple):
     """The model for an accelerator on the board: its delegate, file and SHA-256 ("" where it is yet to be made), and
     what else goes into the bundle because of it."""
 
@@ -38,11 +38,11 @@ class Compiled(NamedTuple):
     files: Mapping[str, bytes] = {}
 
 
-PLAIN = Compiled()
+PLAIN = ForDelegate()
 
 
 def board_bundle(
-    build: Build, board: Board, runtime: str, listen: Listener, compiled: Compiled = PLAIN
+    build: Build, board: Board, runtime: str, listen: Listener, compiled: ForDelegate = PLAIN
 ) -> dict[str, bytes]:
     """File name -> content of the bundle for `board`. Raises UsageError where the board has no such runtime."""
     runtime = _runtime(build, board, runtime)
@@ -58,7 +58,7 @@ def board_bundle(
     return dict(sorted(files.items()))
 
 
-def own_files(build: Build, board: Board, runtime: str, compiled: Compiled = PLAIN) -> tuple[Card, dict[str, bytes]]:
+def own_files(build: Build, board: Board, runtime: str, compiled: ForDelegate = PLAIN) -> tuple[Card, dict[str, bytes]]:
     """(the card, everything but other makers' files and what tells of them)."""
     card, smoke = _proof(build, board, runtime)
     card = replace(card, delegate=compiled.delegate, compiled=compiled.file, compiled_sha256=compiled.sha256)
@@ -142,10 +142,7 @@ def _install(card: Card, board: Board, found: list[Supply], need_kib: int) -> by
         "TRIPLET": "arm-linux-gnueabihf" if board.machine == "armv7l" else "aarch64-linux-gnu",
         "RELEASE": card.model_sha256[:12],
     }
-    text = (Path(__file__).parent / "install.sh").read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text.encode()
+    return filled("install.sh", words).encode()
 
 
 def _platforms(board: Board, found: list[Supply]) -> str:

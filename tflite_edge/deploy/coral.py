@@ -5,12 +5,12 @@ for it. On the board the runner loads the delegate and says so when it answers o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 from tflite_edge.deploy.accelerator import Accelerator, Contents, placed, table
 from tflite_edge.deploy.build import Build
-from tflite_edge.deploy.bundle import Compiled, board_bundle
+from tflite_edge.deploy.bundle import ForDelegate, board_bundle
+from tflite_edge.deploy.template import filled
 from tflite_edge.records.board import BOARDS
 from tflite_edge.records.event import Event, Listener
 from tflite_edge.targets import compilers
@@ -33,7 +33,7 @@ def coral_files(
     digest = hashlib.sha256(content).hexdigest() if content else ""
     command = f"edgetpu_compiler --show_operations {name}"
     accelerator = Accelerator(found, compiler.said, compiled_name if content else "", command)
-    compiled = Compiled(
+    compiled = ForDelegate(
         "edgetpu",
         compiled_name,
         digest,
@@ -57,12 +57,5 @@ def _read_me(build: Build, accelerator: Accelerator, compiled: str, digest: str)
     }
     made = f"`{compiled}` is in the bundle (SHA-256 `{digest}`): {accelerator.compiler}.\n"
     if not digest:
-        made = _filled("coral_compile.md", {**words, "COMPILED": compiled})
-    return _filled("coral.md", {**words, "COMPILED": made})
-
-
-def _filled(template: str, words: Mapping[str, str]) -> str:
-    text = (Path(__file__).parent / template).read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text
+        made = filled("coral_compile.md", {**words, "COMPILED": compiled})
+    return filled("coral.md", {**words, "COMPILED": made})

@@ -18,6 +18,9 @@ MAGIC, FORMAT = b"!<arch>\n", b"2.0\n"
 MEMBERS = ("debian-binary", "control.tar.gz", "data.tar.gz")  # wheels are packed: xz takes 15 times as long for 0.2 %
 HEADER_BYTES = 60  # of a member of an ar archive: name, time, owner, group, mode, size, and two bytes
 SUMS = "md5sums"  # the sums that dpkg keeps and `dpkg --verify` reads
+MOST_CONTROL_BYTES = 1 << 20  # of scripts and sums, unpacked: ours take some 20 KB
+SCRIPTS = ("postinst", "prerm", "postrm")
+PREFIX = "tflite-edge-"  # of a package's name: a model that is called bash must not replace Debian's
 HOME = "usr/lib/tflite-edge"  # the bundle of a package lies in a folder of it
 
 
@@ -77,8 +80,8 @@ def contents(path: Path) -> dict[str, bytes]:
     Raises BundleError for anything else, links and other packages included. Nothing is written.
     """
     try:
-        control, files = (_files(_unpacked(content, path), path) for content in _members(path))
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
+        control, files = _both(path)
+    except archive.BROKEN as error:
         raise BundleError(
             f"{path} is not a Debian package, or not all of it",
             evidence=str(error),
@@ -93,9 +96,44 @@ def contents(path: Path) -> dict[str, bytes]:
     homes = {name.split("/")[3] for name in files if name.startswith(f"{HOME}/") and name.count("/") > 3}
     if len(homes) != 1:
         raise BundleError(f"{path} is another package: it has no bundle in /{HOME}")
-    top = f"{HOME}/{homes.pop()}/"
-    archive.check({name[len(top) :]: content for name, content in files.items() if name.startswith(top)}, str(path))
+    name = homes.pop()
+    _refuse_strange(control, files, name, path)
+    top = f"{HOME}/{name}/"
+    archive.check({file[len(top) :]: content for file, content in files.items() if file.startswith(top)}, str(path))
     return files
+
+
+def _refuse_strange(control: Mapping[str, bytes], files: Mapping[str, bytes], name: str, path: Path) -> None:
+    """Raise BundleError for what no package of ours tells dpkg, or installs beside the bundle."""
+    own = own_files(name)
+    strange = sorted({*control} - {"control", SUMS, *SCRIPTS})
+    strange += sorted(f"/{file}" for file in files if file not in own and not file.startswith(f"{HOME}/{name}/"))
+    if strange:
+        raise BundleError(
+            f"{path} was not made by `tflite-edge package`: it holds {strange[0]!r}",
+            evidence="beside its bundle: " + ", ".join(strange[:5]),
+            do="do not install it: get it again from who made it",
+        )
+
+
+def own_files(name: str) -> tuple[str, str, str, str, str]:
+    """What the package of the bundle `name` installs beside it: its command, service, manual, changelog, copyright."""
+    package = PREFIX + name
+    return (
+        f"usr/bin/classify-{name}",
+        f"lib/systemd/system/{package}.service",
+        f"usr/share/man/man1/classify-{name}.1.gz",
+        f"usr/share/doc/{package}/changelog.gz",
+        f"usr/share/doc/{package}/copyright",
+    )
+
+
+def _both(path: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """(what dpkg is told, what it installs), one read after the other: together they stay below MOST_BYTES."""
+    told, installed = _members(path)
+    control = _files(_unpacked(told, path, MOST_CONTROL_BYTES), path)
+    most = archive.MOST_BYTES - sum(map(len, control.values()))
+    return control, _files(_unpacked(installed, path, most), path)
 
 
 def _members(path: Path) -> tuple[bytes, bytes]:
@@ -118,11 +156,11 @@ def _members(path: Path) -> tuple[bytes, bytes]:
     return found[1], found[2]
 
 
-def _unpacked(content: bytes, path: Path) -> bytes:
+def _unpacked(content: bytes, path: Path, most: int) -> bytes:
     reader = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # gzip's format, its checksum included
-    whole = reader.decompress(content, archive.MOST_BYTES + 1)
-    if len(whole) > archive.MOST_BYTES:
-        raise BundleError(f"{path} is no bundle: it unpacks to more than {archive.MOST_BYTES:,} bytes")
+    whole = reader.decompress(content, most + 1)
+    if len(whole) > most:
+        raise BundleError(f"{path} is no bundle: a part of it unpacks to more than {most:,} bytes")
     if not reader.eof or reader.unused_data:
         raise EOFError("a part of it is cut off, or something follows it")
     return whole
@@ -135,14 +173,19 @@ def _files(whole: bytes, path: Path) -> dict[str, bytes]:
             parts = PurePosixPath(member.name).parts
             if ".." in parts or "/" in parts or "\\" in member.name:
                 raise BundleError(f"{path} would write outside the root: {member.name!r}", do="do not install it")
-            if member.isdir():
-                continue
             name = "/".join(parts)
-            if not member.isreg() or member.issparse() or name in found:
+            if not member.isdir() and (not member.isreg() or member.issparse() or name in found):
                 raise BundleError(
                     f"{path} holds {member.name!r}, which is a link, a device, full of holes or there twice",
                     do="do not install it: a package of ours holds files only",
                 )
+            if member.uid or member.gid or member.mode not in ((0o755,) if member.isdir() else (0o644, 0o755)):
+                raise BundleError(
+                    f"{path} would install {member.name!r} with mode {member.mode:o} for user {member.uid}",
+                    do="do not install it: files of a package of ours are root's, and nobody else writes them",
+                )
+            if member.isdir():
+                continue
             stream = tar.extractfile(member)
             assert stream is not None  # a regular file
             found[name] = stream.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import re
 import textwrap
@@ -14,16 +15,15 @@ from pathlib import Path
 from tflite_edge import __version__
 from tflite_edge.deploy import archive, deb
 from tflite_edge.deploy.build import Build
+from tflite_edge.deploy.template import filled
 from tflite_edge.records.board import BOARDS, Board, board_named
-from tflite_edge.records.errors import UsageError
+from tflite_edge.records.errors import ModelError, UsageError
 
-PREFIX = "tflite-edge-"  # a model that is called bash must not replace Debian's
-SCRIPTS = ("postinst", "prerm", "postrm")
-TEMPLATES = Path(__file__).parent / "maintainer"
 # What the wheels and the packages inside load and do not bring along (`readelf -d`).
 LIBRARIES = ("libc6 (>= {glibc})", "libgcc-s1", "liblzma5", "libstdc++6", "zlib1g")
 MAINTAINER = ("tflite-edge", "nobody@tflite-edge.invalid")  # where DEBFULLNAME and DEBEMAIL say nothing
 WIDTH = 78
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # archives count from here
 
 
 def refuse_other_targets(target: str) -> None:
@@ -40,38 +40,60 @@ def write(build: Build, target: str, files: Mapping[str, bytes], path: Path) -> 
     """The bundle's `files` (name -> content) as the Debian package `path` for the board `target`.
 
     The same files give the same bytes: their times are the conversion's, or SOURCE_DATE_EPOCH where that is set; the
-    maintainer is DEBFULLNAME and DEBEMAIL, as for Debian's own tools. Raises UsageError where these are malformed.
+    maintainer is DEBFULLNAME and DEBEMAIL, as for Debian's own tools. Raises UsageError where these are malformed,
+    ModelError where the conversion's time is none.
     """
     when, maintainer = _when(build), _maintainer()
-    words = _words(build, when)
-    name, package = words["NAME"], words["PACKAGE"]
-    home, documents = f"{deb.HOME}/{name}", f"usr/share/doc/{package}"
-    installed = {f"{home}/{file}": content for file, content in {**files, archive.SUMS: archive.sums(files)}.items()}
-    installed |= {
-        f"usr/bin/classify-{name}": _filled("command", words),
-        f"lib/systemd/system/{package}.service": _filled("service", words),
-        f"usr/share/man/man1/classify-{name}.1.gz": _gzip(_filled("manual", words)),
-        f"{documents}/changelog.gz": _gzip(_changelog(build, words, maintainer, when)),
-        f"{documents}/copyright": _filled("copyright", words) + files["LICENCES.md"],
+    sums = archive.sums(files)
+    words = _words(build, when, sums)
+    command, service, manual, changelog, rights = deb.own_files(words["NAME"])
+    home = f"{deb.HOME}/{words['NAME']}"
+    installed = {f"{home}/{file}": content for file, content in {**files, archive.SUMS: sums}.items()} | {
+        command: _filled("command", words),
+        service: _filled("service", words),
+        manual: _gzip(_filled("manual", words)),
+        changelog: _gzip(_changelog(build, words, maintainer, when)),
+        rights: _filled("copyright", words) + files["LICENCES.md"],
     }
     size_kib = sum(-(-len(content) >> 10) for content in installed.values())
-    control = {script: _filled(script, words) for script in SCRIPTS}
+    control = {script: _filled(script, words) for script in deb.SCRIPTS}
     control["control"] = _control(build, board_named(target), words, maintainer, size_kib)
     return deb.pack(control, installed, path, int(when.timestamp()))
 
 
 def debian_name(name: str) -> str:
-    """`name` as Debian writes names: lower case, no underscores (policy 5.6.1)."""
+    """`name` as Debian writes names: lower case, no underscores (policy 5.6.1).
+
+    my_net and my-net become one name: the package of one replaces that of the other.
+    """
     return re.sub(r"[^a-z0-9.+-]", "-", name.lower()).strip("-.+") or "model"
 
 
 def _when(build: Build) -> datetime:
     said = os.environ.get("SOURCE_DATE_EPOCH", "")  # reproducible-builds.org/specs/source-date-epoch
     if not said:
-        return datetime.fromisoformat(build.manifest.created).astimezone(timezone.utc)
+        return _created(build)
     if not re.fullmatch(r"[0-9]{1,11}", said):
         raise UsageError(f"SOURCE_DATE_EPOCH is no number of seconds: {said!r}", do="unset SOURCE_DATE_EPOCH")
     return datetime.fromtimestamp(int(said), timezone.utc)
+
+
+def _created(build: Build) -> datetime:
+    """When the folder was made. Raises ModelError for what is no time, or one before 1970, which no archive holds."""
+    try:
+        when = datetime.fromisoformat(build.manifest.created)
+        when = (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:
+        why = str(error)
+    else:
+        if when >= EPOCH:
+            return when
+        why = "it is before 1970"
+    raise ModelError(
+        f"{build.folder} was created at no time that a package can have: {build.manifest.created!r}",
+        evidence=why,
+        do="convert it again, or set SOURCE_DATE_EPOCH",
+    )
 
 
 def _maintainer() -> str:
@@ -83,15 +105,15 @@ def _maintainer() -> str:
     return f"{name} <{address}>"
 
 
-def _words(build: Build, when: datetime) -> dict[str, str]:
-    """What the templates say @WORD@ for."""
+def _words(build: Build, when: datetime, sums: bytes) -> dict[str, str]:
+    """What the templates say @WORD@ for. sums: the bundle's SHA256SUMS."""
     name = debian_name(build.manifest.name)
-    # A later conversion is an upgrade, and a later tflite-edge too; the hash tells models of one conversion apart.
+    # A later conversion is an upgrade, and a later tflite-edge too; the hash tells bundles of one conversion apart.
     tool = re.sub(r"[^A-Za-z0-9.+~]", ".", __version__)
     return {
         "NAME": name,
-        "PACKAGE": PREFIX + name,
-        "VERSION": f"{when:%Y%m%d.%H%M%S}+{tool}+{build.variant.sha256[:8]}",
+        "PACKAGE": deb.PREFIX + name,
+        "VERSION": f"{when:%Y%m%d.%H%M%S}+{tool}+{hashlib.sha256(sums).hexdigest()[:8]}",
         "DATE": f"{when:%Y-%m-%d}",
         "YEAR": f"{when:%Y}",
         "TOOL": __version__,
@@ -129,7 +151,8 @@ def _description(build: Build, board: Board) -> str:
         "It classifies images by the command and, where its service is started, over HTTP on this machine.",
         "All that it needs of Python is inside: it installs offline, and only what passes its smoke test is used.",
     ]
-    text = " ".join(" ".join(said).split())  # no line of a stranger's begins a field
+    # No line of a stranger's begins a field, and none of their letters moves a terminal's cursor.
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in " ".join(said)).split())
     return "\n ".join([*lines, *textwrap.wrap(text, WIDTH)])
 
 
@@ -142,10 +165,7 @@ def _changelog(build: Build, words: Mapping[str, str], maintainer: str, when: da
 
 
 def _filled(template: str, words: Mapping[str, str]) -> bytes:
-    text = (TEMPLATES / template).read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text.encode()
+    return filled(f"maintainer/{template}", words).encode()
 
 
 def _gzip(content: bytes) -> bytes:

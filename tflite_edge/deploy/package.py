@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from tflite_edge.artifact import sha256
+from tflite_edge.artifact import disk_errors, sha256
 from tflite_edge.deploy import archive, debian, mcu, sign
 from tflite_edge.deploy.accelerator import Accelerator, Contents
 from tflite_edge.deploy.build import Build, open_build
 from tflite_edge.deploy.bundle import board_bundle
-from tflite_edge.deploy.coral import CORALS, coral_files
+from tflite_edge.deploy.coral import CORAL, CORALS, coral_files
 from tflite_edge.deploy.ethos import ethos_files
 from tflite_edge.flatbuffer import rules
 from tflite_edge.records.board import BOARDS, board_named
-from tflite_edge.records.errors import UsageError
+from tflite_edge.records.errors import MissingError, UsageError
 from tflite_edge.records.event import Listener, silent
 from tflite_edge.records.plain import nearest
 from tflite_edge.records.verdict import Finding, verdict_of
@@ -64,8 +65,11 @@ def package(
 ) -> Packed:
     """Write NAME-TARGET.tar.gz (deb: NAME-TARGET.deb) into `out`, and its signature by `key`. Raises EdgeError."""
     if target not in TARGETS:
+        close = nearest(target, TARGETS)
         raise UsageError(
-            f"no target {target!r}", evidence="targets: " + ", ".join(TARGETS), do=nearest(target, TARGETS)
+            f"no target {target!r}",
+            evidence="\n".join((", ".join(BOARDS), f"{CORAL}[@BOARD], {MCU}", *_ethos_families())),
+            do=close if close.startswith("did you mean") else "choose one of these with --for",
         )
     if deb:
         debian.refuse_other_targets(target)
@@ -75,11 +79,15 @@ def package(
     _refuse_learning(build, target)
     contents = _contents(build, target, runtime, listen, accept_degraded)
     files = contents.files
-    out.mkdir(parents=True, exist_ok=True)
-    place = out / f"{build.manifest.name}-{target.replace('@', '-')}{'.deb' if deb else '.tar.gz'}"
-    place.with_name(place.name + sign.SUFFIX).unlink(missing_ok=True)  # of other bytes
-    path = debian.write(build, target, files, place) if deb else archive.pack(files, place)
-    signature = sign.sign(path, key) if key else None
+    name = f"{build.manifest.name}-{target.replace('@', '-')}{'.deb' if deb else '.tar.gz'}"
+
+    def make(place: Path) -> None:
+        if deb:
+            debian.write(build, target, files, place)
+        else:
+            archive.pack(files, place)
+
+    path, signature = publish(out / name, make, key)
     return Packed(
         str(path),
         target,
@@ -93,6 +101,36 @@ def package(
         list(contents.findings),
         contents.accelerator,
     )
+
+
+def _ethos_families() -> list[str]:
+    """A line for each Ethos-U, with its sizes."""
+    families = dict.fromkeys(name.rpartition("-")[0] for name in ETHOS)
+    return [", ".join(name for name in ETHOS if name.startswith(f"{family}-")) for family in families]
+
+
+def publish(path: Path, make: Callable[[Path], object], key: Path | None) -> tuple[Path, Path | None]:
+    """(`path`, which `make` writes; its signature by `key`). Both appear when both are made, and until then the earlier
+    archive keeps its own. Raises MissingError where the disk refuses."""
+    beside = path.with_name(path.name + sign.SUFFIX)
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for place in (path, beside):
+            if place.is_dir():
+                raise MissingError(
+                    f"cannot write {place}: a folder is in the way", do="remove it, or choose another -o"
+                )
+        # A folder, because an archive and its signature hold the archive's name.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".package-") as folder:
+            made = Path(folder) / path.name
+            make(made)
+            signature = sign.sign(made, key) if key else None
+            made.replace(path)
+            if signature:
+                signature.replace(beside)
+            else:
+                beside.unlink(missing_ok=True)  # of other bytes
+    return path, beside if signature else None
 
 
 def _refuse_learning(build: Build, target: str) -> None:

@@ -31,6 +31,11 @@ class Signature:
     key_id: str
     comment: str
 
+    @property
+    def file(self) -> str:
+        """The name it was signed under, "" where the comment tells none: `minisign -t` writes what one likes."""
+        return next((word[5:] for word in self.comment.split("\t") if word.startswith("file:")), "")
+
 
 def keygen(path: Path) -> tuple[Path, Path]:
     """Make (secret key `path`, public key `path`.pub). Raises UsageError where either is there already."""
@@ -91,7 +96,7 @@ def read_secret(key: Path) -> tuple[Any, bytes]:
 def verify(file: Path, public: Path) -> Signature:
     """The signature beside `file`, proven against the `public` key.
 
-    Raises BundleError for a file without a signature, of another key, or with other bytes than were signed.
+    Raises BundleError for a file without a signature, of another key, or with another name or bytes than were signed.
     """
     _refuse_missing(file)
     body = _read(public, "public key", 2 + ID_BYTES + KEY_BYTES)
@@ -123,7 +128,14 @@ def verify(file: Path, public: Path) -> Signature:
             evidence=f"the signature {beside.name} of key {_name(made)} does not fit its bytes",
             do="do not use it: get it again from who made it",
         ) from error
-    return Signature(_name(made), comment)
+    found = Signature(_name(made), comment)
+    if found.file not in ("", file.name):
+        raise BundleError(
+            f"{file} was signed as {found.file}",
+            evidence="a signature is good for every file that its key ever signed, a bundle for another board included",
+            do=f"get the one that you asked for, or rename it to {found.file} if that is it",
+        )
+    return found
 
 
 def _name(body: bytes) -> str:

@@ -11,6 +11,7 @@ from tflite_edge.flatbuffer import appended
 from tflite_edge.flatbuffer.edit import Node, add_buffer, dump, load
 from tflite_edge.flatbuffer.metadata import AXIS_LABELS, COLOURS, FEATURE, IDENTIFIER, IMAGE, NAME, NORMALIZATION
 from tflite_edge.flatbuffer.strip import buffers
+from tflite_edge.records.labels import refuse_broken_lines
 from tflite_edge.records.preprocess import Preprocess
 
 PARSER_VERSION = b"1.0.0"  # the first: what is written here has been in the format from the start
@@ -20,13 +21,19 @@ RAW_MOST = 255.0  # of a pixel
 
 @dataclass(frozen=True)
 class About:
-    """What is written into a model. version: of the model; labels: in the order of its output, () without classes."""
+    """What is written into a model. version: of the model; labels: in the order of its output, () without classes.
+
+    Raises DataError for a label that a line cannot hold.
+    """
 
     name: str
     description: str
     version: str
     labels: tuple[str, ...]
     preprocess: Preprocess
+
+    def __post_init__(self) -> None:
+        refuse_broken_lines(self.labels, self.name)
 
 
 def embed(model: bytes, about: About) -> bytes:

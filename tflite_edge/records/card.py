@@ -12,6 +12,7 @@ from tflite_edge.records.preprocess import Preprocess
 SCHEMA = 1
 CARD, SMOKE = "bundle.json", "smoke.npz"
 DELEGATES = ("edgetpu",)
+EDGETPU_OP = "edgetpu-custom-op"  # what edgetpu_compiler leaves of the operators that it takes
 TASKS = ("classification", "regression", "anomaly", "agreement")
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from tflite_edge.harness.runtime import PACKAGES, Chosen
-from tflite_edge.records.card import Card
+from tflite_edge.records.card import EDGETPU_OP, Card
 from tflite_edge.records.errors import BundleError
+from tflite_edge.records.signals import signal_name
 
 # Card.delegate -> (library, options of its delegate, the Debian package that brings it).
 LIBRARIES: Dict[str, Tuple[str, Dict[str, str], str]] = {
@@ -22,10 +22,14 @@ DEADLINE_S = 60.0  # a driver that waits for a device for ever
 
 # A driver built for another TensorFlow ends the process (docs/how-to/coral.md): it is tried in one of its own.
 TRY = """
-import importlib, json, sys
+import sys
+sys.path = [place for place in sys.path if place]  # "" is the folder that the user stands in, with a json.py of its own
+import importlib, json, os
+answer = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what a driver prints is talk
 module = importlib.import_module(sys.argv[1])
 def say(kind, message=""):
-    print(json.dumps([kind, str(message)]), flush=True)
+    print(json.dumps([kind, str(message)]), file=answer, flush=True)
 try:
     delegate = module.load_delegate(sys.argv[2], json.loads(sys.argv[3]))
 except OSError as error:
@@ -72,9 +76,12 @@ def accelerate(card: Card, folder: str, chosen: Chosen, plain: Any) -> Accelerat
         return Accelerated(None, None, f"{card.compiled} is not beside the model: CORAL.md tells how to make it")
     if card.compiled_sha256 and hashlib.sha256(content).hexdigest() != card.compiled_sha256:
         raise BundleError(f"{path} is not the model that was packed", do="install the bundle again")
+    if EDGETPU_OP.encode() not in content:  # its delegate would take nothing of it, and the CPU would answer
+        return Accelerated(None, None, f"{card.compiled} was not compiled for the Edge TPU: it has no {EDGETPU_OP}")
     why = _tried(chosen, path, library, options, package)
     if why:
         return Accelerated(None, None, why)
+    _keep_stdout()
     try:
         delegate = chosen.module.load_delegate(library, options)
         interpreter = chosen.module.Interpreter(path, experimental_delegates=[delegate])
@@ -84,6 +91,14 @@ def accelerate(card: Card, folder: str, chosen: Chosen, plain: Any) -> Accelerat
     if _edges(interpreter) != _edges(plain):
         return Accelerated(None, None, f"{card.compiled} takes or gives other tensors than {card.model}")
     return Accelerated(interpreter, library, "")
+
+
+def _keep_stdout() -> None:
+    """From here on what a driver prints goes to stderr, also what it keeps until it ends; what we print goes on."""
+    sys.stdout.flush()
+    kept = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+    os.dup2(2, 1)
+    sys.stdout = kept
 
 
 def _tried(chosen: Chosen, path: str, library: str, options: Dict[str, str], package: str) -> str:
@@ -96,7 +111,7 @@ def _tried(chosen: Chosen, path: str, library: str, options: Dict[str, str], pac
     except OSError as error:
         return f"{library} cannot be tried in a process of its own: {error}"
     if done.returncode < 0:
-        died = signal.Signals(-done.returncode).name
+        died = signal_name(-done.returncode)
         return (
             f"{library} crashes under {chosen.title} ({died}): it was built against another TensorFlow; "
             "CORAL.md tells which builds work"

@@ -24,6 +24,7 @@ from tflite_edge.records.errors import EXIT_BUG, EdgeError, MissingError, Target
 from tflite_edge.records.manifest import Manifest
 from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.recipe import Recipe
+from tflite_edge.records.signals import signal_name
 
 RESULT = "result.json"
 GRACE_S = 10.0
@@ -101,7 +102,7 @@ def _ended(status: int, work: Path) -> EdgeError:
     last = "\n".join(talk[-3:])
     if status >= 0:
         return EdgeError(f"the trial's process ended with exit status {status} and without a result", evidence=last)
-    name = signal.Signals(-status).name
+    name = signal_name(-status)
     do = "fewer workers: out of memory, as a rule (see dmesg)" if name == "SIGKILL" else ""
     return TargetError(f"the trial's process was killed by {name}", evidence=last, do=do)
 

@@ -14,6 +14,7 @@ from typing import Any
 from tflite_edge.records.errors import EdgeError, MissingError, TargetError
 from tflite_edge.records.job import ERROR_KINDS, SCHEMA, Job
 from tflite_edge.records.plain import to_plain
+from tflite_edge.records.signals import signal_name
 from tflite_edge.targets.zipapp import harness_pyz
 
 TAIL_BYTES = 2000  # of the child's stderr, in the error
@@ -108,10 +109,7 @@ def _document(answer: bytes) -> dict[str, Any] | None:
 
 
 def _killed(number: int, model: str, talk: str) -> TargetError:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
+    name = signal_name(number)
     return TargetError(
         f"{model} ended the harness: killed by {name}",
         evidence=talk,

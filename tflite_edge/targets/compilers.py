@@ -7,8 +7,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tflite_edge.flatbuffer import inspect
+from tflite_edge.flatbuffer.facts import TensorFact
+from tflite_edge.records.card import EDGETPU_OP
+from tflite_edge.records.errors import ModelError
 
 DEADLINE_S = 300.0
 PROGRAMS = {"coral": "edgetpu_compiler", "ethos": "vela"}
@@ -37,16 +44,14 @@ def compiled(target: str, model: str, *, deadline_s: float = DEADLINE_S) -> Comp
     found = find(program)
     if not found:
         return Compiled(program, f"{program} is not installed; these are the rules alone")
+    if program == PROGRAMS["coral"]:
+        return edgetpu(Path(model), deadline_s=deadline_s)[1]
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
-        if program == "vela":
-            argv = [found, str(Path(model).resolve()), "--accelerator-config", target, "--output-dir", folder]
-            argv += ["--show-cpu-operations"]
-        else:
-            argv = [found, "--show_operations", "--out_dir", folder, str(Path(model).resolve())]
-        done, why = _ran(argv, folder, deadline_s)
+        argv = [found, str(Path(model).resolve()), "--accelerator-config", target, "--output-dir", folder]
+        done, why = _ran([*argv, "--show-cpu-operations"], folder, deadline_s)
     if done is None:
         return Compiled(program, f"{program} gave no answer: {why}")
-    return read_vela(done.stdout) if program == "vela" else read_edgetpu(done.stdout + done.stderr)
+    return _failed(program, done) if done.returncode else read_vela(done.stdout)
 
 
 def _ran(argv: list[str], folder: str, deadline_s: float) -> tuple[subprocess.CompletedProcess[str] | None, str]:
@@ -60,18 +65,46 @@ def _ran(argv: list[str], folder: str, deadline_s: float) -> tuple[subprocess.Co
 
 
 def edgetpu(model: Path, *, deadline_s: float = DEADLINE_S) -> tuple[bytes, Compiled]:
-    """(the model compiled for the Edge TPU, what the compiler said); no bytes where it is missing or refuses."""
-    found = find(PROGRAMS["coral"])
+    """(the model compiled for the Edge TPU, what the compiler said); no bytes where it is missing or fails, or where
+    what it made is not `model` with an operator of the Edge TPU."""
+    program = PROGRAMS["coral"]
+    found = find(program)
     if not found:
-        return b"", Compiled(PROGRAMS["coral"], f"{PROGRAMS['coral']} is not installed here")
+        return b"", Compiled(program, f"{program} is not installed here")
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
         argv = [found, "--show_operations", "--out_dir", folder, str(model.resolve())]
         done, why = _ran(argv, folder, deadline_s)
         if done is None:
-            return b"", Compiled(PROGRAMS["coral"], f"{PROGRAMS['coral']} gave no answer: {why}")
+            return b"", Compiled(program, f"{program} gave no answer: {why}")
         made = Path(folder) / f"{model.stem}_edgetpu.tflite"
-        said = read_edgetpu(done.stdout + done.stderr)
-        return (made.read_bytes() if done.returncode == 0 and made.is_file() else b""), said
+        if done.returncode or not made.is_file():
+            return b"", _failed(program, done)
+        content = made.read_bytes()
+    wrong = _differs(content, model)
+    if wrong:
+        return b"", Compiled(program, f"what {program} made cannot be used: {wrong}")
+    return content, read_edgetpu(done.stdout + done.stderr)
+
+
+def _failed(program: str, done: subprocess.CompletedProcess[str]) -> Compiled:
+    return Compiled(program, f"{program} failed (exit {done.returncode}): {_last(done.stdout + done.stderr)}")
+
+
+def _differs(content: bytes, model: Path) -> str:
+    """Why `content` is not `model` compiled for the Edge TPU; "" where it is."""
+    try:
+        made, had = inspect(content), inspect(model)
+    except ModelError as error:
+        return error.what
+    if EDGETPU_OP not in made.custom:
+        return f"it has no {EDGETPU_OP}"
+    if [_edges(made.inputs), _edges(made.outputs)] != [_edges(had.inputs), _edges(had.outputs)]:
+        return "it takes or gives other tensors than the model"
+    return ""
+
+
+def _edges(tensors: Sequence[TensorFact]) -> list[Any]:
+    return [(tensor.dtype, tensor.shape, tensor.scale, tensor.zero_point) for tensor in tensors]
 
 
 def read_edgetpu(log: str) -> Compiled:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from tflite_edge.records.errors import MissingError, ModelError, TargetError
+from tflite_edge.records.signals import signal_name
 from tflite_edge.targets import compilers
 
 INSTALL = "pip install ethos-u-vela, or pip install 'tflite-edge[ethos-u]'"
@@ -65,7 +65,16 @@ def compile_for(
             raise ModelError(
                 f"Vela refuses {model.name}", evidence=_tail(log), do=f"tflite-edge check MODEL --target {accelerator}"
             )
-        return made.read_bytes(), read(tables[0].read_text(encoding="utf-8"), log, version(found))
+        said = version(found)
+        try:
+            estimate = read(tables[0].read_text(encoding="utf-8"), log, said)
+        except (StopIteration, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise TargetError(
+                f"the summary that Vela {said} writes cannot be read",
+                evidence=repr(error),
+                do=f"another one: {INSTALL}",
+            ) from error
+        return made.read_bytes(), estimate
 
 
 def _run(argv: list[str], folder: str, name: str, deadline_s: float) -> str:
@@ -75,11 +84,14 @@ def _run(argv: list[str], folder: str, name: str, deadline_s: float) -> str:
             argv, capture_output=True, text=True, timeout=deadline_s, check=False, cwd=folder, errors="replace"
         )
     except subprocess.TimeoutExpired as error:
-        raise TargetError(f"Vela did not finish {name} within {deadline_s:g} s and was stopped") from error
+        raise TargetError(
+            f"Vela did not finish {name} within {deadline_s:g} s and was stopped",
+            do="look at the file with `tflite-edge inspect`: it may be damaged, or too large for an Ethos-U",
+        ) from error
     except OSError as error:
         raise MissingError(f"cannot start {argv[0]}", evidence=str(error), do=INSTALL) from error
     if done.returncode < 0:
-        died = signal.Signals(-done.returncode).name
+        died = signal_name(-done.returncode)
         raise TargetError(
             f"Vela ended on {name}: killed by {died}",
             evidence=_tail(done.stdout + done.stderr),
@@ -94,8 +106,14 @@ def _run(argv: list[str], folder: str, name: str, deadline_s: float) -> str:
     return done.stdout + done.stderr
 
 
-def version(program: str) -> str:
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=False)
+def version(program: str, *, deadline_s: float = 60.0) -> str:
+    """Raises TargetError where it does not say."""
+    try:
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=deadline_s, check=False, errors="replace"
+        )
+    except (subprocess.TimeoutExpired, OSError) as error:
+        raise TargetError(f"{program} does not tell its version", evidence=str(error), do=INSTALL) from error
     return done.stdout.strip()
 
 

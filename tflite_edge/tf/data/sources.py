@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import numpy as np
 from tflite_edge.harness.pack import UNREADABLE
 from tflite_edge.records.errors import DataError, MissingError
 from tflite_edge.records.job import cores
+from tflite_edge.records.labels import refuse_broken_lines
 from tflite_edge.records.plain import nearest
 from tflite_edge.records.preprocess import Preprocess
 
@@ -239,6 +241,7 @@ def _class_names(name: str, y: np.ndarray, classes: Sequence[str] | None) -> tup
         )
     classes = tuple(classes or map(str, range(count)))
     _refuse_one_class(name, [classes[i] for i in np.unique(y)])
+    refuse_broken_lines(classes, name)
     return classes
 
 
@@ -350,6 +353,7 @@ def _folder(root: Path) -> Pool:
             do="one sub-folder per class",
         )
     _refuse_one_class(str(root), classes)
+    refuse_broken_lines(classes, str(root))
     paths: list[Path] = []
     labels: list[int] = []
     fixed: list[str] = []
@@ -367,7 +371,7 @@ def _folder(root: Path) -> Pool:
             )
         for image in images:
             digest.update(
-                f"{image.relative_to(root).as_posix()}\0".encode() + hashlib.sha256(image.read_bytes()).digest()
+                os.fsencode(f"{image.relative_to(root).as_posix()}\0") + hashlib.sha256(image.read_bytes()).digest()
             )
         paths += images
         labels += [classes.index(folder.name)] * len(images)
