@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ from tflite_edge.targets.machine import Machine
 if TYPE_CHECKING:
     from tflite_edge.calibration.advice import Advice
     from tflite_edge.tf.convert.variants import Variants
+    from tflite_edge.tf.data.dataset import Split
     from tflite_edge.tf.source import Packs
 
 RUNTIME, KERNELS = "ai-edge-litert", "builtin"  # keeps all tensors right (tflite_edge/layers.py)
@@ -65,6 +66,7 @@ class Workshop:
     packs: Packs
     machine: Machine
     listen: Listener
+    _splits: dict[str | int, Split] = field(default_factory=dict, init=False)
 
     def make(self, repair: Repair) -> Path:
         """The int8 file with these settings. Raises ModelError, DataError, MissingError or TargetError."""
@@ -251,7 +253,7 @@ class Workshop:
         def fill(folder: Path) -> None:
             from tflite_edge.tf.data.packs import write_pack
 
-            x = self._calibrated_by(repair).calibration(self.conversion, repair.samples)
+            x = self.variants.calibration(self.conversion, self._split(repair))
             with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
                 pack = write_pack(Path(work) / "calibration.npz", x, None)
                 fields = {"model": str(path), "tensors": tensors, "outputs": str(folder / "held.npz")}
@@ -274,10 +276,17 @@ class Workshop:
 
     def _samples(self, repair: Repair) -> tuple[Any, ...]:
         """What tells the calibration samples apart, in a key."""
-        data = self._calibrated_by(repair).source.data
-        more = [repair.samples, data.pool.sha256] if repair.samples else []
-        baked = to_plain(data.preprocess) if self.conversion.bake else None
-        return (data.calibration.sha256, to_plain(data.preprocess), baked, *more)
+        split = self._split(repair)
+        baked = to_plain(self.variants.source.data.preprocess) if self.conversion.bake else None
+        return (split.sha256, to_plain(split.preprocess), baked)
+
+    def _split(self, repair: Repair) -> Split:
+        """The samples that activations are measured on, read once."""
+        drawn = repair.advice or repair.samples
+        if drawn not in self._splits:
+            data = self._calibrated_by(repair).source.data
+            self._splits[drawn] = data.more_calibration(repair.samples) if repair.samples else data.calibration
+        return self._splits[drawn]
 
     def _cached(self, step: str, fill: Any, *parts: Any) -> Path:
         from tflite_edge.tf.convert.variants import makers

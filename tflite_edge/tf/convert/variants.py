@@ -21,6 +21,7 @@ from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze, graph
 from tflite_edge.tf.convert.quantize import quantize, require
 from tflite_edge.tf.convert.trainable import split, trainable
+from tflite_edge.tf.data.dataset import Split
 from tflite_edge.tf.source import Source, tensorflow_version
 
 
@@ -92,10 +93,9 @@ class Variants:
     def _untrained(self, conversion: Conversion) -> Source:
         return replace(self.source, quantized=None).behind(conversion)
 
-    def calibration(self, conversion: Conversion, samples: int = 0) -> np.ndarray:
-        """float32 [N, ...], what the frozen model takes; samples: so many, from the training split as well."""
-        data = self.source.data
-        split = data.more_calibration(samples) if samples else data.calibration
+    def calibration(self, conversion: Conversion, split: Split | None = None) -> np.ndarray:
+        """float32 [N, ...], what the frozen model takes: of the calibration samples, or of others."""
+        split = self.source.data.calibration if split is None else split
         return _anchored(split.raw) if conversion.bake else split.x
 
     def about(self, conversion: Conversion) -> About:

@@ -1,0 +1,56 @@
+"""Files that are made by the settings of a repair, for real, from a small trained model."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tflite_edge.records.event import silent
+from tflite_edge.records.recipe import recipe_for
+from tflite_edge.records.repair import Repair
+from tflite_edge.targets import open_machine
+from tflite_edge.workshop import Workshop
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def opened(model_file, image_folder):
+    """Opens a workshop for the small model with these changes of the recipe."""
+
+    @contextmanager
+    def opened(repair=None, work=None, **changes):
+        from tflite_edge.tf.convert.variants import Variants
+        from tflite_edge.tf.source import open_model
+
+        asked = {"data.source": str(image_folder), "data.normalize": "-1..1", "convert.quantize": ("int8",), **changes}
+        recipe = replace(recipe_for(str(model_file), asked), repair=repair)
+        source = open_model(recipe, silent)
+        (conversion,) = recipe.convert.conversions()
+        with Variants(source) as variants:
+            packs = source.write_packs(work, conversion) if work else None
+            yield Workshop(variants, conversion, recipe, packs, open_machine("local"), silent)
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def representative(tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "own.npz"
+    np.savez(path, x=np.random.default_rng(0).integers(0, 255, (20, 12, 12, 3), dtype=np.uint8))
+    return str(path)
+
+
+def test_other_training_samples_are_another_file(opened, representative, tmp_path, monkeypatch):
+    """With a representative dataset the seed decides nothing but which training samples are drawn beside it."""
+    asked = Repair(samples=40, ranges="minmax")
+
+    def made(seed):
+        with opened(**{"data.representative": representative, "data.seed": seed}) as workshop:
+            return workshop.make(asked).read_bytes()
+
+    first, second = made(7), made(8)
+    assert first != second
+    monkeypatch.setenv("TFLITE_EDGE_CACHE", str(tmp_path))
+    assert made(8) == second
