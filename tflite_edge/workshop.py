@@ -173,7 +173,7 @@ class Workshop:
             raise DataError(f"the data need no calibration by {repair.advice!r}", do="leave advice out of [repair]")
         source = self._advice.fixes[repair.advice]
         own, data = source.data.calibration, self.variants.source.data
-        held = data.held_out(self._most)[0].wanted if own.pool is data.pool else own.wanted[:0]
+        held = data.held_out(self._most)[0].wanted if own.is_of(data.pool) else own.wanted[:0]
         kept = own.wanted[~np.isin(own.wanted, held)]
         return self.variants.of(source.calibrated_with(replace(own, wanted=kept)))
 

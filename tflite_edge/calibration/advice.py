@@ -113,7 +113,7 @@ def _apart(source: Source, machine: Machine) -> tuple[Split, Array]:
     most = min(MOST_HELD, source.recipe.target.samples or machine.samples or MOST_HELD, len(data.train.wanted) // 2)
     train = Split(data.pool, data.train.wanted, data.preprocess)
     chosen = _spread(train, max(1, most))
-    own = data.calibration.wanted if data.calibration.pool is data.pool else chosen[:0]
+    own = data.calibration.wanted if data.calibration.is_of(data.pool) else chosen[:0]
     rest = np.setdiff1d(np.concatenate([train.wanted, own]), train.wanted[chosen])
     return Split(data.pool, train.wanted[chosen], data.preprocess), rest
 
