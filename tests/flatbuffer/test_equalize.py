@@ -109,17 +109,29 @@ def test_kernels_are_rounded_with_a_scale_for_each_channel_or_one():
     )
 
 
+def sharing(network):
+    """The network with one bias, which is not zero, for its first three layers, as the converter merges equal ones."""
+    first, *others = network.ops[:3]
+    network.store_bias(first, np.linspace(-1, 2, 16, dtype=np.float32))
+    for op in others:
+        op.node["inputs"] = np.array([*op.inputs[:2], first.inputs[2]], "<i4").tobytes()
+    return network
+
+
 def test_what_shared_a_bias_keeps_it():
-    network = chain()
-    first, second = network.ops[0], network.ops[1]
-    network.store_bias(second, network.bias(first))
-    shared = network.tensors
-    second.node["inputs"] = np.array([*second.inputs[:2], first.inputs[2]], "<i4").tobytes()
-    network = Network(network.tree)
-    first, second = network.ops[0], network.ops[1]
-    before = network.bias(first)
-    network.store_bias(second, before + 1)
-    network = Network(network.tree)
-    np.testing.assert_array_equal(network.bias(network.ops[0]), before)
-    np.testing.assert_array_equal(network.bias(network.ops[1]), before + 1)
-    assert len(network.tensors) == len(shared)
+    network = sharing(chain())
+    before, tensors = network.bias(network.ops[0]), len(network.tensors)
+    network.store_bias(network.ops[1], before + 1)
+    network.store_bias(network.ops[1], network.bias(network.ops[1]) + 1)
+    for one in (network, Network(network.tree)):  # as it is, and as it is read again
+        for op, wanted in zip(one.ops, (before, before + 2, before), strict=False):
+            np.testing.assert_array_equal(one.bias(op), wanted)
+        assert len(one.tensors) == tensors + 1
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_layers_that_share_a_bias_are_evened_out_each_for_itself(goal, tmp_path):
+    network = sharing(chain())
+    before = answers(network, tmp_path)
+    assert equalize(network, goal, reached(network)) == 3
+    np.testing.assert_allclose(answers(network, tmp_path), before, rtol=1e-3, atol=1e-4)
