@@ -54,3 +54,17 @@ def test_other_training_samples_are_another_file(opened, representative, tmp_pat
     assert first != second
     monkeypatch.setenv("TFLITE_EDGE_CACHE", str(tmp_path))
     assert made(8) == second
+
+
+def test_an_operator_in_float_keeps_its_bias(opened):
+    """A layer whose weights nobody rounds has nothing to correct: with all in float the answers are those of float."""
+    from tflite_edge.flatbuffer.edit import load
+    from tflite_edge.flatbuffer.network import KERNELS, Network
+
+    with opened() as workshop:
+        network = Network(load(workshop.variants.float_twin(workshop.conversion)))
+        layers = [op for op in network.ops if op.name in KERNELS]
+        spare = tuple(network.name(op.outputs[0]) for op in layers)
+        made = Network(load(workshop.make(Repair(correct=True, ranges="minmax", spare=spare))))
+    biases = {tuple(made.bias(op)) for op in made.ops if op.name in KERNELS}
+    assert biases == {tuple(network.bias(op)) for op in layers}

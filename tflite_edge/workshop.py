@@ -212,7 +212,7 @@ class Workshop:
         if repair.correct:
             means = {tensor: one["mean"] for tensor, one in held.items()}
             dense = ("FULLY_CONNECTED",) if self.conversion.dense_per_tensor else ()
-            correct(network, means, tuple(LAYERS) if self.conversion.per_tensor else dense)
+            correct(network, means, tuple(LAYERS) if self.conversion.per_tensor else dense, repair.spare)
         whole = _edges(network)
         network.calibrate(
             {

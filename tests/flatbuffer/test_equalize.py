@@ -100,6 +100,16 @@ def test_a_corrected_bias_brings_the_mean_back():
     np.testing.assert_allclose((twins.X @ coarse.T + network.bias(op)).mean(0), wanted, atol=1e-4)
 
 
+def test_a_layer_that_stays_in_float_keeps_its_bias():
+    network = chain()
+    first, second = network.ops[:2]
+    means = {op.inputs[0]: x.mean(0) for op, x in zip((first, second), twins.activations(twins.X), strict=False)}
+    before = network.bias(first), network.bias(second)
+    assert correct(network, means, spared=(network.name(first.outputs[0]),)) == 1
+    np.testing.assert_array_equal(network.bias(first), before[0])
+    assert not np.array_equal(network.bias(second), before[1])
+
+
 def test_kernels_are_rounded_with_a_scale_for_each_channel_or_one():
     op = chain().ops[0]
     kernel = np.array([[1.0, 0.3], [100.0, 50.2]], np.float32)
