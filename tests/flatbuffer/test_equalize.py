@@ -40,6 +40,16 @@ def reached(network, scales=1.0):
     return {tensor: values * (scales if len(values) == 16 else 1) for tensor, values in found.items()}
 
 
+def observed(network):
+    """What each channel reaches on X by the network's own kernels and biases."""
+    x, found = twins.X, {}
+    for op in network.ops:
+        x = x @ network.kernel(op).T + network.bias(op)
+        x = np.maximum(x, 0) if op is not network.ops[-1] else x
+        found[op.outputs[0]] = np.abs(x).max(0)
+    return found
+
+
 @pytest.mark.parametrize("goal", GOALS)
 def test_the_answers_stay_and_the_channels_are_even(goal, tmp_path):
     scales = 10 ** np.random.default_rng(0).uniform(-2, 2, 16).astype(np.float32)
@@ -56,6 +66,22 @@ def test_the_answers_stay_and_the_channels_are_even(goal, tmp_path):
     np.testing.assert_allclose(answers(network, tmp_path), before, rtol=1e-3, atol=1e-4)
     assert uneven > 1000
     assert unevenness() < 20
+
+
+@pytest.mark.parametrize("dead", [0.0, 1e-30, 1e-6])
+@pytest.mark.parametrize("goal", GOALS)
+def test_a_channel_that_is_all_but_dead_does_not_stretch_the_others_range(goal, dead, tmp_path):
+    network = chain()
+    for op in network.ops[:3]:
+        kernel, bias = network.kernel(op), network.bias(op)
+        kernel[:3], bias[:3] = dead, 0.5
+        network.store(op.inputs[1], kernel)
+        network.store_bias(op, bias)
+    before, seen = answers(network, tmp_path), observed(network)
+    equalize(network, goal, seen)
+    np.testing.assert_allclose(answers(network, tmp_path), before, rtol=1e-3, atol=1e-4)
+    for tensor, values in observed(network).items():
+        assert values.max() <= 2.1 * seen[tensor].max()
 
 
 @pytest.mark.parametrize("goal", GOALS)
