@@ -122,7 +122,7 @@ class _Ladder:
         except REFUSALS as refusal:
             return Rung(name, best, 0.0, tried, why=refusal.what), None
         self.judged.append((name, best, made, variant))
-        if not best.qat_epochs:
+        if not best.qat_epochs and not self._broken(variant):  # else later rungs would break the promise as well
             self.best, self.error = best, error
         return Rung(name, best, 0.0, tried, known), variant
 

@@ -1,0 +1,80 @@
+"""What the ladder decides, from the numbers that a workshop tells it: nothing is made or run here."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.harness import twins
+from tflite_edge.records.conversion import Conversion
+from tflite_edge.records.errors import TargetError
+from tflite_edge.records.event import silent
+from tflite_edge.records.job import Runtime, ScoreResult
+from tflite_edge.records.manifest import Variant
+from tflite_edge.records.recipe import recipe_for
+from tflite_edge.records.repair import Repair
+from tflite_edge.records.verdict import Finding, judge
+from tflite_edge.repair import repaired
+
+INT8 = Conversion("int8")
+SCORE = ScoreResult(Runtime("r", "1", "", "3", "m", "2"), "regression", 100, 1.0, 100.0, 1, mae=1.5, reference_mae=1.0)
+
+
+@dataclass
+class Told:
+    """A workshop whose numbers are given: settings -> (error on the held-out samples, findings on the test samples)."""
+
+    file: Path
+    known: dict
+    conversion: Conversion = INT8
+    more_samples: int = 100
+    advised: str = ""
+    held_out: tuple = ("", "", "100 samples")
+    listen = staticmethod(silent)
+
+    def __post_init__(self):
+        self.recipe = recipe_for("mobilenet", {"gates.max_drop": 1.0})
+        self.asked = []
+
+    def make(self, repair):
+        self.asked.append(repair)
+        return self.file.with_name(f"{len(self.asked) - 1}")
+
+    def score(self, made):
+        error = self.known.get(self.asked[int(made.name)], (1.0,))[0]
+        if error is None:
+            raise TargetError("the runtime ends")
+        return replace(SCORE, relative_error=error)
+
+    def sensitive(self, repair, most):
+        return []
+
+    def prove(self, repair, made):
+        made.write_bytes(twins.int8_chain())
+        findings = [*judge("int8", SCORE, self.recipe.gates), *self.known[repair][1:]]
+        return Variant("int8", "", "", False, "", 1, 1, "degraded", findings, score=SCORE)
+
+    def climb(self):
+        plain = self.prove(Repair(), self.make(Repair()))
+        return repaired(self.file, plain, self)[1].repair
+
+
+@pytest.fixture
+def told(tmp_path):
+    def told(known):
+        file = tmp_path / "plain"
+        file.write_bytes(twins.int8_chain())
+        return Told(file, {Repair(): (1.0,), Repair(qat_epochs=2): (None,), **known})
+
+    return told
+
+
+def test_settings_that_break_a_promise_are_not_built_on(told):
+    """The nearest candidate of the first rung computes in float, so the second rung begins with the plain settings."""
+    broken, good = Repair(ranges="minmax"), Repair(ranges="minmax", equalize="weights")
+    workshop = told({broken: (0.5, Finding("an operator computes in float")), good: (0.8,)})
+    ladder = workshop.climb()
+    assert {rung.name: rung.settings for rung in ladder.rungs if rung.loss is not None} == {
+        "plain": Repair(), "calibration": broken, "equalisation": good,
+    }  # fmt: skip
+    assert ladder.accepted != "calibration"
