@@ -128,10 +128,11 @@ class Dataset:
         return "classification" if np.issubdtype(self.pool.y.dtype, np.integer) else "regression"
 
 
-def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
+def split(pool: Pool, source: DataSource, preprocess: Preprocess, *, calibrated: bool = True) -> Dataset:
     """Deterministic splits by `source.seed`, stratified by class; a source's own test split is kept.
 
-    What looks for anomalies is trained and calibrated with normal samples: the others are for the test.
+    What looks for anomalies is trained and calibrated with normal samples: the others are for the test. calibrated:
+    False where only the other parts are wanted, so that calibration may be short of samples, and of its own dataset.
     Raises DataError when calibration would have fewer than MIN_CALIBRATION samples or test none, or when a
     representative dataset of its own does not fit.
     """
@@ -162,14 +163,19 @@ def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
     }
     calibration = Split(pool, round_robin(parts["calibration"], source.calibration_samples), preprocess)
     notes = list(pool.notes)
-    if source.representative:
+    if source.representative and calibrated:
         own = open_source(source.representative)
         if own.sha256 == pool.sha256:  # all of it would calibrate with test samples
             notes.append(f"representative is {pool.name} itself: drawn from what is set aside to calibrate with")
         else:
             calibration = _representative(own, source, pool, preprocess)
-    _refuse_few(calibration, np.concatenate(parts["test"]), source)
-    if len(calibration.wanted) < 100:
+    if calibrated:
+        _refuse_few(calibration, source)
+    if not sum(map(len, tests)):
+        raise DataError(
+            f"no test samples in {pool.name}", evidence=f"{len(pool.samples)} samples in all", do="add samples"
+        )
+    if calibrated and len(calibration.wanted) < 100:
         notes.append(f"{len(calibration.wanted)} calibration samples are few; 100 to 500 are usual")
     return Dataset(
         pool,
@@ -239,7 +245,7 @@ def round_robin(groups: list[np.ndarray], count: int) -> np.ndarray:
     return np.array([index for _, _, index in sorted(turns)[:count]], dtype=np.int64)
 
 
-def _refuse_few(calibration: Split, test: np.ndarray, source: DataSource) -> None:
+def _refuse_few(calibration: Split, source: DataSource) -> None:
     pool, count = calibration.pool, len(calibration.wanted)
     if count < MIN_CALIBRATION:
         share = "" if source.representative else f", {source.calibration} of them set aside"
@@ -247,8 +253,4 @@ def _refuse_few(calibration: Split, test: np.ndarray, source: DataSource) -> Non
             f"too few calibration samples: {count}, at least {MIN_CALIBRATION} are needed",
             evidence=f"{pool.name} has {len(pool.samples)} samples{share}",
             do="add samples, or raise [data] calibration or calibration_samples",
-        )
-    if len(test) == 0:
-        raise DataError(
-            f"no test samples in {pool.name}", evidence=f"{len(pool.samples)} samples in all", do="add samples"
         )
