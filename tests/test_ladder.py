@@ -78,3 +78,9 @@ def test_settings_that_break_a_promise_are_not_built_on(told):
         "plain": Repair(), "calibration": broken, "equalisation": good,
     }  # fmt: skip
     assert ladder.accepted != "calibration"
+
+
+def test_the_first_row_is_named_after_who_made_the_file(told):
+    workshop = told({})
+    workshop.conversion = Conversion("int8", quantizer="litert")
+    assert [rung.name for rung in workshop.climb().rungs][:2] == ["litert", "calibration"]

@@ -27,6 +27,7 @@ QAT_EPOCHS = 2
 SUSPECTS, MOST_SPARED = 6, 4  # operators that are measured alone, and that may stay in float
 SPARE_GAIN = 0.9  # the error that is left must be this share of what it was, or less, for one more operator in float
 PLAIN = "plain"
+OTHERS_FILE = "repaired, so by the converter and not by {}, which takes no ranges and no operators to spare"
 REFUSALS = (ModelError, DataError, MissingError, RecipeError, TargetError)  # what ends a candidate and not the ladder
 
 
@@ -69,9 +70,11 @@ class _Ladder:
 
     def climb(self, made: Path, variant: Variant) -> tuple[Path, Variant]:
         """From the plain file up, as far as it takes."""
-        self.judged.append((PLAIN, Repair(), made, variant))
+        asked = self.workshop.conversion.quantizer
+        first = PLAIN if asked == "converter" else asked
+        self.judged.append((first, Repair(), made, variant))
         self.error, _ = self.error_of(Repair())
-        self.rungs.append(self._measured(Rung(PLAIN, Repair(), 0.0, 1, self.error), variant))
+        self.rungs.append(self._measured(Rung(first, Repair(), 0.0, 1, self.error), variant))
         for number, (name, rung) in enumerate(_RUNGS):
             self.workshop.listen(Event("repair", name, number, len(_RUNGS)))
             began = time.perf_counter()

@@ -26,6 +26,17 @@ def test_only_a_plain_int8_file_can_be_repaired():
             Conversion(mode, repair=Repair(correct=True))
 
 
+def test_no_other_quantiser_makes_a_repaired_file(tmp_path):
+    with pytest.raises(RecipeError, match="does not go together with repair"):
+        Conversion("int8", quantizer="litert", repair=Repair(correct=True))
+    path = tmp_path / "r.toml"
+    path.write_text('[model]\nname = "mobilenet"\n[convert]\nquantizer = "litert"\n[repair]\nranges = "mse"\n')
+    with pytest.raises(RecipeError, match=r"\[repair\] and the litert quantizer"):
+        recipe_for(str(path))
+    path.write_text('[model]\nname = "mobilenet"\n[convert]\nquantizer = "litert"\n[repair]\n')
+    assert recipe_for(str(path)).repair.is_plain
+
+
 def test_settings_are_said_in_words():
     assert str(Repair()) == "the plain converter"
     said = str(Repair(samples=1000, equalize="weights", correct=True, ranges="mse", spare=("a", "b")))

@@ -296,6 +296,7 @@ class Recipe:
                 evidence="the ranges that qat trains are in the Keras model; that quantizer starts from a float file",
                 do='quantizer = "converter", or leave qat out',
             )
+        self._check_repair()
         if self.convert.trainable and self.data.task == "anomaly":
             raise RecipeError("a trainable head tells classes, and task anomaly has none", do="trainable = false")
         if self.steps and self.data.task == "anomaly":
@@ -303,6 +304,15 @@ class Recipe:
                 "optimisation steps and task anomaly do not go together",
                 evidence="what a step costs is measured in accuracy, and a model that rebuilds its input has none",
                 do="--optimize none, or no [[optimize]] tables; int8 and float16 make it smaller as it is",
+            )
+
+    def _check_repair(self) -> None:
+        repair = self.repair or Repair()
+        if not repair.is_plain and self.convert.quantizer == "litert":
+            raise RecipeError(
+                "[repair] and the litert quantizer do not go together",
+                evidence="it measures its ranges itself; a repaired file is made by TensorFlow's quantiser",
+                do='quantizer = "converter", or leave [repair] out',
             )
 
     @property
