@@ -51,3 +51,15 @@ def test_a_drop_that_is_typed_asks_for_repairs_and_one_that_is_the_default_does_
     path.write_text('[model]\nname = "mobilenet"\n[gates]\nmax_drop = 1.0\n[repair]\nranges = "mse"\n')
     assert not recipe_for(str(path)).convert.repair
     assert recipe_for(str(path)).repair == Repair(ranges="mse")
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [({"gates.max_drop": 0.5}, True), ({"convert.repair": True}, True), ({"convert.repair": False}, False)],
+)
+def test_who_types_a_drop_wants_the_ladder_and_not_what_an_earlier_one_came_to(tmp_path, typed, wanted):
+    path = tmp_path / "r.toml"
+    path.write_text('[model]\nname = "mobilenet"\n[convert]\nrepair = true\n[repair]\nranges = "mse"\n')
+    recipe = recipe_for(str(path), typed)
+    assert (recipe.repair, recipe.convert.repair) == (None, wanted)
+    assert recipe_for(str(path), {"convert.io": "uint8"}).repair == Repair(ranges="mse")

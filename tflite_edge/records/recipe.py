@@ -370,7 +370,8 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
     """The recipe behind `source`: a recipe (.toml), a manifest (.json), a model file or a zoo name.
 
     changes: {"table.key": value} laid over it, "optimize" as it is typed or as tables; None values are skipped.
-    "gates.max_drop" switches on "convert.repair" unless that is given as well.
+    "gates.max_drop" switches on "convert.repair" unless that is given as well; either leaves out what an earlier ladder
+    came to ([repair]), which was for another drop.
     Raises RecipeError for what is written in the recipe, UsageError for the changes.
     """
     given = {path: _text(value) for path, value in (changes or {}).items() if value is not None}
@@ -382,6 +383,8 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
         recipe = Recipe(ModelSource(name=source))
     if "gates.max_drop" in given:  # who names what may be lost wants a file that keeps to it
         given.setdefault("convert.repair", True)
+    if "convert.repair" in given:
+        recipe = replace(recipe, repair=None)
     try:
         recipe = with_changes(recipe, given)
     except RecipeError as error:  # what was typed, not what was written in the recipe
