@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness import twins
 from tflite_edge.records.conversion import Conversion
-from tflite_edge.records.errors import TargetError
+from tflite_edge.records.errors import DataError, ModelError, TargetError
 from tflite_edge.records.event import silent
 from tflite_edge.records.job import Runtime, ScoreResult
 from tflite_edge.records.manifest import Variant
@@ -29,6 +29,7 @@ class Told:
     conversion: Conversion = INT8
     more_samples: int = 100
     advised: str = ""
+    refuse: Exception | None = None
     held_out: tuple = ("", "", "100 samples")
     listen = staticmethod(silent)
 
@@ -37,6 +38,8 @@ class Told:
         self.asked = []
 
     def make(self, repair):
+        if self.refuse:
+            raise self.refuse
         self.asked.append(repair)
         return self.file.with_name(f"{len(self.asked) - 1}")
 
@@ -84,3 +87,12 @@ def test_the_first_row_is_named_after_who_made_the_file(told):
     workshop = told({})
     workshop.conversion = Conversion("int8", quantizer="litert")
     assert [rung.name for rung in workshop.climb().rungs][:2] == ["litert", "calibration"]
+
+
+def test_a_recipe_s_repair_that_cannot_be_made_is_an_error_of_that_file_alone(told):
+    workshop = told({})
+    workshop.recipe = replace(workshop.recipe, repair=Repair(advice="more"))
+    plain = workshop.prove(Repair(), workshop.make(Repair()))
+    workshop.refuse = DataError("the data need no calibration by 'more'")
+    with pytest.raises(ModelError, match="the data need no calibration by 'more'"):
+        repaired(workshop.file, plain, workshop)

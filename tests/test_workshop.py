@@ -68,3 +68,14 @@ def test_an_operator_in_float_keeps_its_bias(opened):
         made = Network(load(workshop.make(Repair(correct=True, ranges="minmax", spare=spare))))
     biases = {tuple(made.bias(op)) for op in made.ops if op.name in KERNELS}
     assert biases == {tuple(network.bias(op)) for op in layers}
+
+
+def test_advised_samples_are_the_same_whatever_is_measured_on(opened):
+    """The set needs no redrawing here, and the recipe says so all the same, as another run found it."""
+    asked = Repair(advice="redraw", ranges="minmax")
+
+    def made(samples):
+        with opened(asked, **{"target.samples": samples}) as workshop:
+            return workshop.make(asked).read_bytes()
+
+    assert made(10) == made(30)

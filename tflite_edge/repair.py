@@ -34,7 +34,7 @@ REFUSALS = (ModelError, DataError, MissingError, RecipeError, TargetError)  # wh
 def repaired(made: Path, variant: Variant, workshop: Workshop) -> tuple[Path, Variant]:
     """(the file that is kept, what is known of it): the given one, unless it is int8 and loses too much.
 
-    With [repair] in the recipe the file is made as it says, and there is no ladder.
+    With [repair] in the recipe the file is made as it says, and there is no ladder. Raises ModelError where it cannot.
     """
     conversion, recipe = workshop.conversion, workshop.recipe
     if conversion.mode != "int8" or conversion.original or conversion.trainable:
@@ -42,7 +42,10 @@ def repaired(made: Path, variant: Variant, workshop: Workshop) -> tuple[Path, Va
     if recipe.repair is not None:
         if recipe.repair.is_plain:
             return made, variant
-        made = workshop.make(recipe.repair)
+        try:
+            made = workshop.make(recipe.repair)
+        except (DataError, MissingError, RecipeError) as error:  # of this file alone: the run goes on
+            raise ModelError(f"[repair]: {error.what}", evidence=error.evidence, do=error.do) from error
         return made, replace(workshop.prove(recipe.repair, made), why=variant.why)
     if not recipe.convert.repair or not inaccuracies(variant, recipe):
         return made, variant

@@ -161,7 +161,8 @@ class Workshop:
     def _advice(self) -> Advice:
         source = replace(self.variants.source, quantized=None)
         conversion = replace(self.conversion, quantizer="converter")
-        return advise(source, conversion, self.variants, machine=self.machine, listen=self.listen)
+        also = self.recipe.repair.advice if self.recipe.repair else ""  # was found with other samples or elsewhere
+        return advise(source, conversion, self.variants, machine=self.machine, also=also, listen=self.listen)
 
     def _calibrated_by(self, repair: Repair) -> Variants:
         """The variants with the representative dataset of these settings, without the held-out samples."""
