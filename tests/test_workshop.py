@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tflite_edge.records.errors import ModelError
 from tflite_edge.records.event import silent
 from tflite_edge.records.recipe import recipe_for
 from tflite_edge.records.repair import Repair
@@ -79,3 +80,15 @@ def test_advised_samples_are_the_same_whatever_is_measured_on(opened):
             return workshop.make(asked).read_bytes()
 
     assert made(10) == made(30)
+
+
+def test_a_name_to_spare_that_no_operator_has_is_refused(opened):
+    from tflite_edge.flatbuffer.edit import load
+    from tflite_edge.flatbuffer.network import Network
+
+    with opened() as workshop:
+        network = Network(load(workshop.variants.float_twin(workshop.conversion)))
+        name = network.name(network.ops[0].outputs[0])
+        with pytest.raises(ModelError, match="no operator of this model makes") as refused:
+            workshop.make(Repair(spare=(name + "x",)))
+    assert name in refused.value.do

@@ -24,13 +24,13 @@ from tflite_edge.flatbuffer.ranges import choose
 from tflite_edge.flatbuffer.reader import read
 from tflite_edge.proof import prove
 from tflite_edge.records.conversion import Conversion
-from tflite_edge.records.errors import DataError
+from tflite_edge.records.errors import DataError, ModelError
 from tflite_edge.records.event import Listener
 from tflite_edge.records.job import ALL_CORES, Job, LayersResult, ScoreResult
 from tflite_edge.records.layers import SAME_SCALE, layer_errors, ranked
 from tflite_edge.records.manifest import Variant
 from tflite_edge.records.parity import ORACLES
-from tflite_edge.records.plain import from_plain, to_plain
+from tflite_edge.records.plain import from_plain, nearest, to_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.repair import ADVICE, Repair
@@ -74,6 +74,7 @@ class Workshop:
             return self.variants.make(self.conversion)
         if repair.qat_epochs:
             return self._trained(repair)
+        self._refuse_unknown(repair)
         conversion = self._repaired(repair)
         about = self.variants.about(conversion)
 
@@ -87,6 +88,18 @@ class Workshop:
             self._cached("flatbuffer", fill, to_plain(conversion), to_plain(about), *self._samples(repair))
             / "model.tflite"
         )
+
+    def _refuse_unknown(self, repair: Repair) -> None:
+        """TensorFlow's quantiser passes over a name that no operator has."""
+        if not repair.spare:
+            return
+        network = Network(load(self.variants.float_twin(self.conversion)))
+        names = [network.name(tensor) for op in network.ops for tensor in op.outputs]
+        for name in repair.spare:
+            if name not in names:
+                raise ModelError(
+                    f"no operator of this model makes {name!r}, which spare in [repair] names", do=nearest(name, names)
+                )
 
     def prove(self, repair: Repair, made: Path) -> Variant:
         """As every file is proven, on the test samples. Raises as `Machine.run` does."""

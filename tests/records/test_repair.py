@@ -37,6 +37,16 @@ def test_no_other_quantiser_makes_a_repaired_file(tmp_path):
     assert recipe_for(str(path)).repair.is_plain
 
 
+@pytest.mark.parametrize(
+    ("table", "message"), [("[convert]\nper_tensor = true", "per_tensor"), ('[data]\ntask = "anomaly"', "task anomaly")]
+)
+def test_training_is_refused_where_the_step_is(tmp_path, table, message):
+    path = tmp_path / "r.toml"
+    path.write_text(f'[model]\nname = "mobilenet"\n{table}\n[repair]\nqat_epochs = 2\n')
+    with pytest.raises(RecipeError, match=rf"qat_epochs in \[repair\] and {message}"):
+        recipe_for(str(path))
+
+
 def test_settings_are_said_in_words():
     assert str(Repair()) == "the plain converter"
     said = str(Repair(samples=1000, equalize="weights", correct=True, ranges="mse", spare=("a", "b")))

@@ -315,6 +315,19 @@ class Recipe:
                 do='quantizer = "converter", or leave [repair] out',
             )
 
+        if repair.qat_epochs and self.convert.per_tensor:
+            raise RecipeError(
+                "qat_epochs in [repair] and per_tensor do not go together",
+                evidence="training learns a scale for each channel of a convolution",
+                do="per_tensor = false, or another repair",
+            )
+        if repair.qat_epochs and self.data.task == "anomaly":
+            raise RecipeError(
+                "qat_epochs in [repair] and task anomaly do not go together",
+                evidence="what training costs is measured in accuracy, and a model that rebuilds its input has none",
+                do="another repair",
+            )
+
     @property
     def steps(self) -> Tuple[Step, ...]:
         return steps_of(self.optimize)
