@@ -96,3 +96,8 @@ def test_a_recipe_s_repair_that_cannot_be_made_is_an_error_of_that_file_alone(to
     workshop.refuse = DataError("the data need no calibration by 'more'")
     with pytest.raises(ModelError, match="the data need no calibration by 'more'"):
         repaired(workshop.file, plain, workshop)
+
+
+@pytest.mark.parametrize(("error", "looks"), [(0.99, 1), (0.97, 2)])
+def test_a_rung_that_is_hardly_nearer_never_meets_the_test_samples(told, error, looks):
+    assert told({Repair(ranges="minmax"): (error,)}).climb().looks == looks

@@ -25,6 +25,7 @@ from tflite_edge.workshop import Workshop
 
 QAT_EPOCHS = 2
 SUSPECTS, MOST_SPARED = 6, 4  # operators that are measured alone, and that may stay in float
+GAIN = 0.98  # the error that is left must be this share of what it was, or less: nearer by chance is no look worth
 SPARE_GAIN = 0.9  # the error that is left must be this share of what it was, or less, for one more operator in float
 PLAIN = "plain"
 OTHERS_FILE = "repaired, so by the converter and not by {}, which takes no ranges and no operators to spare"
@@ -118,7 +119,7 @@ class _Ladder:
                 if found < error:
                     best, error = candidate, found
             known = error if error < float("inf") else None
-            enough = self.error * (SPARE_GAIN if best.spare else 1)  # float costs time and bytes
+            enough = self.error * (SPARE_GAIN if best.spare else GAIN)  # float costs time and bytes
             if known is None or (error >= enough and not best.qat_epochs):
                 nearer = f"no nearer to the float model on the held-out samples (wanted: below {enough:.4g})"
                 why = problem or "nothing to try" if known is None else nearer
