@@ -1,5 +1,6 @@
 """What the ladder decides, from the numbers that a workshop tells it: nothing is made or run here."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tflite_edge.records.errors import DataError, ModelError, TargetError
 from tflite_edge.records.event import silent
 from tflite_edge.records.job import Runtime, ScoreResult
 from tflite_edge.records.manifest import Variant
+from tflite_edge.records.plain import to_plain
 from tflite_edge.records.recipe import recipe_for
 from tflite_edge.records.repair import Repair
 from tflite_edge.records.verdict import Finding, judge
@@ -54,7 +56,7 @@ class Told:
 
     def prove(self, repair, made):
         made.write_bytes(twins.int8_chain())
-        findings = [*judge("int8", SCORE, self.recipe.gates), *self.known[repair][1:]]
+        findings = [*judge("int8", SCORE, self.recipe.gates), *self.known.get(repair, ())[1:]]
         return Variant("int8", "", "", False, "", 1, 1, "degraded", findings, score=SCORE)
 
     def climb(self):
@@ -101,3 +103,11 @@ def test_a_recipe_s_repair_that_cannot_be_made_is_an_error_of_that_file_alone(to
 @pytest.mark.parametrize(("error", "looks"), [(0.99, 1), (0.97, 2)])
 def test_a_rung_that_is_hardly_nearer_never_meets_the_test_samples(told, error, looks):
     assert told({Repair(ranges="minmax"): (error,)}).climb().looks == looks
+
+
+@pytest.mark.parametrize(("error", "why"), [(None, "the runtime ends"), (float("nan"), "no finite error")])
+def test_an_error_that_is_not_known_is_none_and_the_row_says_why(told, error, why):
+    ladder = told({Repair(): (error,)}).climb()
+    assert ladder.rungs[0].error is None
+    assert ladder.rungs[0].why.startswith(why)
+    json.dumps(to_plain(ladder), allow_nan=False)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 
 from tflite_edge import flatbuffer
@@ -28,6 +29,7 @@ SUSPECTS, MOST_SPARED = 6, 4  # operators that are measured alone, and that may 
 GAIN = 0.98  # the error that is left must be this share of what it was, or less: nearer by chance is no look worth
 SPARE_GAIN = 0.9  # the error that is left must be this share of what it was, or less, for one more operator in float
 PLAIN = "plain"
+NO_ERROR = "no finite error on the held-out samples: the answers are not finite, or the float model's are all the same"
 OTHERS_FILE = "repaired, so by the converter and not by {}, which takes no ranges and no operators to spare"
 REFUSALS = (ModelError, DataError, MissingError, RecipeError, TargetError)  # what ends a candidate and not the ladder
 
@@ -77,8 +79,9 @@ class _Ladder:
         asked = self.workshop.conversion.quantizer
         first = PLAIN if asked == "converter" else asked
         self.judged.append((first, Repair(), made, variant))
-        self.error, _ = self.error_of(Repair())
-        self.rungs.append(self._measured(Rung(first, Repair(), 0.0, 1, self.error), variant))
+        self.error, problem = self.error_of(Repair())
+        known, why = (self.error, "") if isfinite(self.error) else (None, problem or NO_ERROR)
+        self.rungs.append(self._measured(Rung(first, Repair(), 0.0, 1, known, why=why), variant))
         for number, (name, rung) in enumerate(_RUNGS):
             self.workshop.listen(Event("repair", name, number, len(_RUNGS)))
             began = time.perf_counter()
@@ -118,11 +121,11 @@ class _Ladder:
                 found, problem = self.error_of(candidate)
                 if found < error:
                     best, error = candidate, found
-            known = error if error < float("inf") else None
+            known = error if isfinite(error) else None
             enough = self.error * (SPARE_GAIN if best.spare else GAIN)  # float costs time and bytes
             if known is None or (error >= enough and not best.qat_epochs):
                 nearer = f"no nearer to the float model on the held-out samples (wanted: below {enough:.4g})"
-                why = problem or "nothing to try" if known is None else nearer
+                why = problem or (NO_ERROR if tried else "nothing to try") if known is None else nearer
                 return Rung(name, best, 0.0, tried, known, why=why), None
             made = self.workshop.make(best)
             variant = self.workshop.prove(best, made)
@@ -242,7 +245,8 @@ _RUNGS: Sequence[tuple[str, Callable[[_Ladder], Iterator[Repair]]]] = (
 
 def _error(score: ScoreResult) -> float:
     """How far from the float model: smooth where a share of equal classes would jump with single samples."""
-    return float("inf") if score.relative_error is None else score.relative_error
+    error = score.relative_error
+    return float("inf") if error is None or not isfinite(error) else error
 
 
 def _summary(rung: Rung) -> str:
