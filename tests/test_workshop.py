@@ -1,11 +1,14 @@
 """Files that are made by the settings of a repair, for real, from a small trained model."""
 
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tflite_edge.artifact import uses
 from tflite_edge.records.errors import ModelError
 from tflite_edge.records.event import silent
 from tflite_edge.records.recipe import recipe_for
@@ -92,3 +95,27 @@ def test_a_name_to_spare_that_no_operator_has_is_refused(opened):
         with pytest.raises(ModelError, match="no operator of this model makes") as refused:
             workshop.make(Repair(spare=(name + "x",)))
     assert name in refused.value.do
+
+
+@pytest.mark.parametrize("name", ["workshop.py", "harness/activations.py", "harness/layers.py", "tf/data/dataset.py"])
+def test_other_code_that_decides_bytes_is_another_key(name, tmp_path, monkeypatch):
+    from tflite_edge.tf.convert import variants
+
+    house = tmp_path / "house"
+    shutil.copytree(Path(variants.__file__).parents[2], house, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(variants, "__file__", str(house / "tf" / "convert" / "variants.py"))
+    before = variants._code.__wrapped__()
+    assert before == variants._code()
+    with (house / name).open("a") as file:
+        file.write("# changed")
+    assert variants._code.__wrapped__() != before
+
+
+def test_another_version_scores_anew(opened, tmp_path, monkeypatch):
+    with opened(work=tmp_path) as workshop:
+        made = workshop.make(Repair())
+        first = workshop.score(made)
+        monkeypatch.setattr("tflite_edge.workshop.__version__", "another")
+        before = uses["made"]
+        assert workshop.score(made).relative_error == first.relative_error
+    assert uses["made"] == before + 1

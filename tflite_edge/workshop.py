@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tflite_edge import __version__
 from tflite_edge.artifact import cached, key_of, sha256
 from tflite_edge.calibration import advise
 from tflite_edge.flatbuffer.biases import correct
@@ -123,7 +124,8 @@ class Workshop:
             result = Local().run(job, deadline_s=self.recipe.target.deadline_s)
             (folder / "score.json").write_text(json.dumps(result))
 
-        key = key_of("score", sha256(made), sha256(pack), to_plain(self._fed), runtime, kernels, *_runtimes())
+        fed = to_plain(self._fed)
+        key = key_of("score", sha256(made), sha256(pack), fed, runtime, kernels, __version__, *_runtimes())
         return from_plain(ScoreResult, json.loads((cached("repair", key, fill) / "score.json").read_text()))
 
     def sensitive(self, repair: Repair, most: int) -> list[str]:

@@ -151,13 +151,16 @@ def makers() -> tuple[str, ...]:
     return tensorflow_version(), __version__, _code()
 
 
+# Beside tf/convert and flatbuffer: what chooses and measures the samples that the ranges come from.
+DECIDING = ("workshop.py", "calibration/advice.py", "harness/activations.py", "harness/layers.py", "tf/data/dataset.py")
+
+
 @functools.cache
 def _code() -> str:
     """Of the code that makes flatbuffers: while it is worked on, the version stays the same."""
     house = Path(__file__).parents[2]
-    return key_of(
-        [sha256(path) for folder in ("tf/convert", "flatbuffer") for path in sorted((house / folder).glob("*.py"))]
-    )
+    folders = [path for folder in ("tf/convert", "flatbuffer") for path in sorted((house / folder).glob("*.py"))]
+    return key_of([sha256(path) for path in (*folders, *(house / name for name in DECIDING))])
 
 
 def _anchored(raw: np.ndarray) -> np.ndarray:
