@@ -80,8 +80,8 @@ class _Ladder:
         first = PLAIN if asked == "converter" else asked
         self.judged.append((first, Repair(), made, variant))
         self.error, problem = self.error_of(Repair())
-        known, why = (self.error, "") if isfinite(self.error) else (None, problem or NO_ERROR)
-        self.rungs.append(self._measured(Rung(first, Repair(), 0.0, 1, known, why=why), variant))
+        error, why = (self.error, "") if isfinite(self.error) else (None, problem or NO_ERROR)
+        self.rungs.append(self._measured(Rung(first, Repair(), 0.0, 1, error, why=why), variant))
         for number, (name, rung) in enumerate(_RUNGS):
             self.workshop.listen(Event("repair", name, number, len(_RUNGS)))
             began = time.perf_counter()
