@@ -2,13 +2,16 @@ import json
 import multiprocessing
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.report import made
 from tflite_edge.artifact import Artifact, cached, key_of, sha256, write
 from tflite_edge.records.errors import MissingError
-from tflite_edge.records.recipe import recipe_for
+from tflite_edge.records.recipe import Convert, recipe_for
+from tflite_edge.records.repair import Ladder, Repair
 
 
 def test_write_replaces_or_leaves_the_old_file(tmp_path):
@@ -108,3 +111,15 @@ def test_an_earlier_manifest_names_nothing_outside_its_folder(tmp_path):
     (tmp_path / "out" / "manifest.json").write_text(json.dumps({"models": [{"file": name} for name in listed]}))
     found = [path.relative_to(tmp_path / "out").as_posix() for path in _earlier_files(tmp_path / "out")]
     assert found == ["a.tflite", "original/b.tflite"]
+
+
+@pytest.mark.parametrize(("quantizer", "kept"), [("converter", Repair(ranges="mse")), ("litert", None)])
+def test_what_a_ladder_came_to_is_in_the_recipe_that_can_make_it(quantizer, kept, tmp_path):
+    folder, manifest = made.folder(tmp_path)
+    recipe = replace(manifest.recipe, convert=Convert(quantizer=quantizer))
+    artifact = Artifact(tmp_path / "again", recipe, [])
+    artifact.describe(recipe, manifest.source, manifest.preprocess, tmp_path / "pack.npz")
+    repaired = replace(manifest.models[1], repair=Ladder(1.0, [], "ranges", "", settings=Repair(ranges="mse")))
+    artifact.add(repaired, folder / repaired.file)
+    assert artifact.finish().recipe.repair == kept
+    assert recipe_for(str(tmp_path / "again" / "manifest.json")).repair == kept

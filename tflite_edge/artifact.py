@@ -271,7 +271,12 @@ class Artifact:
         )
 
     def _repair(self) -> Repair | None:
-        """The settings that a ladder came to: with them the recipe makes the same file at once."""
+        """The settings that a ladder came to: with them the recipe makes the same file at once.
+
+        Not where the recipe names another quantiser, for all of its modes: there the ladder is climbed again.
+        """
+        if self._recipe.convert.quantizer != "converter":
+            return self._recipe.repair
         found = (variant.repair.settings for variant in self._models if variant.repair)
         return next(found, self._recipe.repair)
 

@@ -114,7 +114,7 @@ def _parts(
     if lesson.test is not None:
         return {"train": everything}
     if made and pool.sha256 == made.manifest.source.data_sha256:
-        dataset = split(pool, replace(made.recipe.data, source=data), preprocess)
+        dataset = split(pool, replace(made.recipe.data, source=data), preprocess, calibrated=False)
         return {"train": dataset.train.wanted, "test": dataset.test.wanted}
     if pool.fixed is not None:
         return {name: everything[pool.fixed == name] for name in ("train", "test")}

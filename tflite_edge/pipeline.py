@@ -14,7 +14,7 @@ from tflite_edge.records.errors import ModelError, TargetError
 from tflite_edge.records.event import Event, Listener, silent
 from tflite_edge.records.manifest import Manifest
 from tflite_edge.records.recipe import Recipe
-from tflite_edge.repair import repaired
+from tflite_edge.repair import OTHERS_FILE, repaired
 from tflite_edge.targets import open_machine
 from tflite_edge.targets.machine import scored_note
 from tflite_edge.workshop import Workshop
@@ -75,6 +75,8 @@ def convert(
                     artifact.note(failed(conversion, error))
                 listen(Event("convert", f"{conversion.label}: {error}", warning=True))
             else:
+                if variant.quantizer != conversion.quantizer:
+                    artifact.remark(f"{variant.file}: {OTHERS_FILE.format(conversion.quantizer)}")
                 artifact.add(variant, made)
         listen(Event("convert", "done", len(conversions), len(conversions)))
     return artifact.finish()

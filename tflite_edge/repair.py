@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 
 from tflite_edge import flatbuffer
@@ -25,15 +26,18 @@ from tflite_edge.workshop import Workshop
 
 QAT_EPOCHS = 2
 SUSPECTS, MOST_SPARED = 6, 4  # operators that are measured alone, and that may stay in float
+GAIN = 0.98  # the error that is left must be this share of what it was, or less: nearer by chance is no look worth
 SPARE_GAIN = 0.9  # the error that is left must be this share of what it was, or less, for one more operator in float
 PLAIN = "plain"
+NO_ERROR = "no finite error on the held-out samples: the answers are not finite, or the float model's are all the same"
+OTHERS_FILE = "repaired, so by the converter and not by {}, which takes no ranges and no operators to spare"
 REFUSALS = (ModelError, DataError, MissingError, RecipeError, TargetError)  # what ends a candidate and not the ladder
 
 
 def repaired(made: Path, variant: Variant, workshop: Workshop) -> tuple[Path, Variant]:
     """(the file that is kept, what is known of it): the given one, unless it is int8 and loses too much.
 
-    With [repair] in the recipe the file is made as it says, and there is no ladder.
+    With [repair] in the recipe the file is made as it says, and there is no ladder. Raises ModelError where it cannot.
     """
     conversion, recipe = workshop.conversion, workshop.recipe
     if conversion.mode != "int8" or conversion.original or conversion.trainable:
@@ -41,7 +45,10 @@ def repaired(made: Path, variant: Variant, workshop: Workshop) -> tuple[Path, Va
     if recipe.repair is not None:
         if recipe.repair.is_plain:
             return made, variant
-        made = workshop.make(recipe.repair)
+        try:
+            made = workshop.make(recipe.repair)
+        except (DataError, MissingError, RecipeError) as error:  # of this file alone: the run goes on
+            raise ModelError(f"[repair]: {error.what}", evidence=error.evidence, do=error.do) from error
         return made, replace(workshop.prove(recipe.repair, made), why=variant.why)
     if not recipe.convert.repair or not inaccuracies(variant, recipe):
         return made, variant
@@ -69,9 +76,12 @@ class _Ladder:
 
     def climb(self, made: Path, variant: Variant) -> tuple[Path, Variant]:
         """From the plain file up, as far as it takes."""
-        self.judged.append((PLAIN, Repair(), made, variant))
-        self.error, _ = self.error_of(Repair())
-        self.rungs.append(self._measured(Rung(PLAIN, Repair(), 0.0, 1, self.error), variant))
+        asked = self.workshop.conversion.quantizer
+        first = PLAIN if asked == "converter" else asked
+        self.judged.append((first, Repair(), made, variant))
+        self.error, problem = self.error_of(Repair())
+        error, why = (self.error, "") if isfinite(self.error) else (None, problem or NO_ERROR)
+        self.rungs.append(self._measured(Rung(first, Repair(), 0.0, 1, error, why=why), variant))
         for number, (name, rung) in enumerate(_RUNGS):
             self.workshop.listen(Event("repair", name, number, len(_RUNGS)))
             began = time.perf_counter()
@@ -111,18 +121,18 @@ class _Ladder:
                 found, problem = self.error_of(candidate)
                 if found < error:
                     best, error = candidate, found
-            known = error if error < float("inf") else None
-            enough = self.error * (SPARE_GAIN if best.spare else 1)  # float costs time and bytes
+            known = error if isfinite(error) else None
+            enough = self.error * (SPARE_GAIN if best.spare else GAIN)  # float costs time and bytes
             if known is None or (error >= enough and not best.qat_epochs):
                 nearer = f"no nearer to the float model on the held-out samples (wanted: below {enough:.4g})"
-                why = problem or "nothing to try" if known is None else nearer
+                why = problem or (NO_ERROR if tried else "nothing to try") if known is None else nearer
                 return Rung(name, best, 0.0, tried, known, why=why), None
             made = self.workshop.make(best)
             variant = self.workshop.prove(best, made)
         except REFUSALS as refusal:
             return Rung(name, best, 0.0, tried, why=refusal.what), None
         self.judged.append((name, best, made, variant))
-        if not best.qat_epochs:
+        if not best.qat_epochs and not self._broken(variant):  # else later rungs would break the promise as well
             self.best, self.error = best, error
         return Rung(name, best, 0.0, tried, known), variant
 
@@ -235,7 +245,8 @@ _RUNGS: Sequence[tuple[str, Callable[[_Ladder], Iterator[Repair]]]] = (
 
 def _error(score: ScoreResult) -> float:
     """How far from the float model: smooth where a share of equal classes would jump with single samples."""
-    return float("inf") if score.relative_error is None else score.relative_error
+    error = score.relative_error
+    return float("inf") if error is None or not isfinite(error) else error
 
 
 def _summary(rung: Rung) -> str:

@@ -112,7 +112,7 @@ def samples_of(
         preprocess, why = made.manifest.preprocess, "the manifest beside the model says so"
     else:
         preprocess, why = _choose(facts, pool, asked, path, target, machine=machine)
-    dataset = (unseen if other else split)(pool, asked, preprocess)
+    dataset = unseen(pool, asked, preprocess) if other else split(pool, asked, preprocess, calibrated=False)
     fed = Preprocess(channels=preprocess.channels) if made and made.variant.baked else preprocess
     new = ["not the data that this model was made with: all of them are new to it"] if other else []
     notes = list(dict.fromkeys([*new, *dataset.notes, *pool.notes]))
@@ -149,7 +149,7 @@ def _choose(
     if len(tried) == 1:
         ((name, preprocess),) = tried.items()
         return preprocess, "the model takes raw bytes" if raw_bytes else f"{name}: as asked, or the data are not images"
-    samples = split(pool, data, next(iter(tried.values()))).unseen_by_the_test(machine.samples or 500)
+    samples = split(pool, data, next(iter(tried.values())), calibrated=False).unseen_by_the_test(machine.samples or 500)
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         pack = write_pack(Path(work) / "samples.npz", samples.raw, None)
 

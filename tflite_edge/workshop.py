@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tflite_edge import __version__
 from tflite_edge.artifact import cached, key_of, sha256
 from tflite_edge.calibration import advise
 from tflite_edge.flatbuffer.biases import correct
@@ -24,13 +25,13 @@ from tflite_edge.flatbuffer.ranges import choose
 from tflite_edge.flatbuffer.reader import read
 from tflite_edge.proof import prove
 from tflite_edge.records.conversion import Conversion
-from tflite_edge.records.errors import DataError
+from tflite_edge.records.errors import DataError, ModelError
 from tflite_edge.records.event import Listener
 from tflite_edge.records.job import ALL_CORES, Job, LayersResult, ScoreResult
 from tflite_edge.records.layers import SAME_SCALE, layer_errors, ranked
 from tflite_edge.records.manifest import Variant
 from tflite_edge.records.parity import ORACLES
-from tflite_edge.records.plain import from_plain, to_plain
+from tflite_edge.records.plain import from_plain, nearest, to_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.repair import ADVICE, Repair
@@ -40,6 +41,7 @@ from tflite_edge.targets.machine import Machine
 if TYPE_CHECKING:
     from tflite_edge.calibration.advice import Advice
     from tflite_edge.tf.convert.variants import Variants
+    from tflite_edge.tf.data.dataset import Split
     from tflite_edge.tf.source import Packs
 
 RUNTIME, KERNELS = "ai-edge-litert", "builtin"  # keeps all tensors right (tflite_edge/layers.py)
@@ -65,6 +67,7 @@ class Workshop:
     packs: Packs
     machine: Machine
     listen: Listener
+    _splits: dict[str | int, Split] = field(default_factory=dict, init=False)
 
     def make(self, repair: Repair) -> Path:
         """The int8 file with these settings. Raises ModelError, DataError, MissingError or TargetError."""
@@ -72,6 +75,7 @@ class Workshop:
             return self.variants.make(self.conversion)
         if repair.qat_epochs:
             return self._trained(repair)
+        self._refuse_unknown(repair)
         conversion = self._repaired(repair)
         about = self.variants.about(conversion)
 
@@ -85,6 +89,18 @@ class Workshop:
             self._cached("flatbuffer", fill, to_plain(conversion), to_plain(about), *self._samples(repair))
             / "model.tflite"
         )
+
+    def _refuse_unknown(self, repair: Repair) -> None:
+        """TensorFlow's quantiser passes over a name that no operator has."""
+        if not repair.spare:
+            return
+        network = Network(load(self.variants.float_twin(self.conversion)))
+        names = [network.name(tensor) for op in network.ops for tensor in op.outputs]
+        for name in repair.spare:
+            if name not in names:
+                raise ModelError(
+                    f"no operator of this model makes {name!r}, which spare in [repair] names", do=nearest(name, names)
+                )
 
     def prove(self, repair: Repair, made: Path) -> Variant:
         """As every file is proven, on the test samples. Raises as `Machine.run` does."""
@@ -108,7 +124,8 @@ class Workshop:
             result = Local().run(job, deadline_s=self.recipe.target.deadline_s)
             (folder / "score.json").write_text(json.dumps(result))
 
-        key = key_of("score", sha256(made), sha256(pack), to_plain(self._fed), runtime, kernels, *_runtimes())
+        fed = to_plain(self._fed)
+        key = key_of("score", sha256(made), sha256(pack), fed, runtime, kernels, __version__, *_runtimes())
         return from_plain(ScoreResult, json.loads((cached("repair", key, fill) / "score.json").read_text()))
 
     def sensitive(self, repair: Repair, most: int) -> list[str]:
@@ -159,7 +176,8 @@ class Workshop:
     def _advice(self) -> Advice:
         source = replace(self.variants.source, quantized=None)
         conversion = replace(self.conversion, quantizer="converter")
-        return advise(source, conversion, self.variants, machine=self.machine, listen=self.listen)
+        also = self.recipe.repair.advice if self.recipe.repair else ""  # was found with other samples or elsewhere
+        return advise(source, conversion, self.variants, machine=self.machine, also=also, listen=self.listen)
 
     def _calibrated_by(self, repair: Repair) -> Variants:
         """The variants with the representative dataset of these settings, without the held-out samples."""
@@ -171,7 +189,7 @@ class Workshop:
             raise DataError(f"the data need no calibration by {repair.advice!r}", do="leave advice out of [repair]")
         source = self._advice.fixes[repair.advice]
         own, data = source.data.calibration, self.variants.source.data
-        held = data.held_out(self._most)[0].wanted if own.pool is data.pool else own.wanted[:0]
+        held = data.held_out(self._most)[0].wanted if own.is_of(data.pool) else own.wanted[:0]
         kept = own.wanted[~np.isin(own.wanted, held)]
         return self.variants.of(source.calibrated_with(replace(own, wanted=kept)))
 
@@ -210,7 +228,7 @@ class Workshop:
         if repair.correct:
             means = {tensor: one["mean"] for tensor, one in held.items()}
             dense = ("FULLY_CONNECTED",) if self.conversion.dense_per_tensor else ()
-            correct(network, means, tuple(LAYERS) if self.conversion.per_tensor else dense)
+            correct(network, means, tuple(LAYERS) if self.conversion.per_tensor else dense, repair.spare)
         whole = _edges(network)
         network.calibrate(
             {
@@ -251,7 +269,7 @@ class Workshop:
         def fill(folder: Path) -> None:
             from tflite_edge.tf.data.packs import write_pack
 
-            x = self._calibrated_by(repair).calibration(self.conversion, repair.samples)
+            x = self.variants.calibration(self.conversion, self._split(repair))
             with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
                 pack = write_pack(Path(work) / "calibration.npz", x, None)
                 fields = {"model": str(path), "tensors": tensors, "outputs": str(folder / "held.npz")}
@@ -274,10 +292,17 @@ class Workshop:
 
     def _samples(self, repair: Repair) -> tuple[Any, ...]:
         """What tells the calibration samples apart, in a key."""
-        data = self._calibrated_by(repair).source.data
-        more = [repair.samples, data.pool.sha256] if repair.samples else []
-        baked = to_plain(data.preprocess) if self.conversion.bake else None
-        return (data.calibration.sha256, to_plain(data.preprocess), baked, *more)
+        split = self._split(repair)
+        baked = to_plain(self.variants.source.data.preprocess) if self.conversion.bake else None
+        return (split.sha256, to_plain(split.preprocess), baked)
+
+    def _split(self, repair: Repair) -> Split:
+        """The samples that activations are measured on, read once."""
+        drawn = repair.advice or repair.samples
+        if drawn not in self._splits:
+            data = self._calibrated_by(repair).source.data
+            self._splits[drawn] = data.more_calibration(repair.samples) if repair.samples else data.calibration
+        return self._splits[drawn]
 
     def _cached(self, step: str, fill: Any, *parts: Any) -> Path:
         from tflite_edge.tf.convert.variants import makers

@@ -40,6 +40,16 @@ def reached(network, scales=1.0):
     return {tensor: values * (scales if len(values) == 16 else 1) for tensor, values in found.items()}
 
 
+def observed(network):
+    """What each channel reaches on X by the network's own kernels and biases."""
+    x, found = twins.X, {}
+    for op in network.ops:
+        x = x @ network.kernel(op).T + network.bias(op)
+        x = np.maximum(x, 0) if op is not network.ops[-1] else x
+        found[op.outputs[0]] = np.abs(x).max(0)
+    return found
+
+
 @pytest.mark.parametrize("goal", GOALS)
 def test_the_answers_stay_and_the_channels_are_even(goal, tmp_path):
     scales = 10 ** np.random.default_rng(0).uniform(-2, 2, 16).astype(np.float32)
@@ -56,6 +66,22 @@ def test_the_answers_stay_and_the_channels_are_even(goal, tmp_path):
     np.testing.assert_allclose(answers(network, tmp_path), before, rtol=1e-3, atol=1e-4)
     assert uneven > 1000
     assert unevenness() < 20
+
+
+@pytest.mark.parametrize("dead", [0.0, 1e-30, 1e-6])
+@pytest.mark.parametrize("goal", GOALS)
+def test_a_channel_that_is_all_but_dead_does_not_stretch_the_others_range(goal, dead, tmp_path):
+    network = chain()
+    for op in network.ops[:3]:
+        kernel, bias = network.kernel(op), network.bias(op)
+        kernel[:3], bias[:3] = dead, 0.5
+        network.store(op.inputs[1], kernel)
+        network.store_bias(op, bias)
+    before, seen = answers(network, tmp_path), observed(network)
+    equalize(network, goal, seen)
+    np.testing.assert_allclose(answers(network, tmp_path), before, rtol=1e-3, atol=1e-4)
+    for tensor, values in observed(network).items():
+        assert values.max() <= 2.1 * seen[tensor].max()
 
 
 @pytest.mark.parametrize("goal", GOALS)
@@ -100,6 +126,16 @@ def test_a_corrected_bias_brings_the_mean_back():
     np.testing.assert_allclose((twins.X @ coarse.T + network.bias(op)).mean(0), wanted, atol=1e-4)
 
 
+def test_a_layer_that_stays_in_float_keeps_its_bias():
+    network = chain()
+    first, second = network.ops[:2]
+    means = {op.inputs[0]: x.mean(0) for op, x in zip((first, second), twins.activations(twins.X), strict=False)}
+    before = network.bias(first), network.bias(second)
+    assert correct(network, means, spared=(network.name(first.outputs[0]),)) == 1
+    np.testing.assert_array_equal(network.bias(first), before[0])
+    assert not np.array_equal(network.bias(second), before[1])
+
+
 def test_kernels_are_rounded_with_a_scale_for_each_channel_or_one():
     op = chain().ops[0]
     kernel = np.array([[1.0, 0.3], [100.0, 50.2]], np.float32)
@@ -109,17 +145,29 @@ def test_kernels_are_rounded_with_a_scale_for_each_channel_or_one():
     )
 
 
+def sharing(network):
+    """The network with one bias, which is not zero, for its first three layers, as the converter merges equal ones."""
+    first, *others = network.ops[:3]
+    network.store_bias(first, np.linspace(-1, 2, 16, dtype=np.float32))
+    for op in others:
+        op.node["inputs"] = np.array([*op.inputs[:2], first.inputs[2]], "<i4").tobytes()
+    return network
+
+
 def test_what_shared_a_bias_keeps_it():
-    network = chain()
-    first, second = network.ops[0], network.ops[1]
-    network.store_bias(second, network.bias(first))
-    shared = network.tensors
-    second.node["inputs"] = np.array([*second.inputs[:2], first.inputs[2]], "<i4").tobytes()
-    network = Network(network.tree)
-    first, second = network.ops[0], network.ops[1]
-    before = network.bias(first)
-    network.store_bias(second, before + 1)
-    network = Network(network.tree)
-    np.testing.assert_array_equal(network.bias(network.ops[0]), before)
-    np.testing.assert_array_equal(network.bias(network.ops[1]), before + 1)
-    assert len(network.tensors) == len(shared)
+    network = sharing(chain())
+    before, tensors = network.bias(network.ops[0]), len(network.tensors)
+    network.store_bias(network.ops[1], before + 1)
+    network.store_bias(network.ops[1], network.bias(network.ops[1]) + 1)
+    for one in (network, Network(network.tree)):  # as it is, and as it is read again
+        for op, wanted in zip(one.ops, (before, before + 2, before), strict=False):
+            np.testing.assert_array_equal(one.bias(op), wanted)
+        assert len(one.tensors) == tensors + 1
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_layers_that_share_a_bias_are_evened_out_each_for_itself(goal, tmp_path):
+    network = sharing(chain())
+    before = answers(network, tmp_path)
+    assert equalize(network, goal, reached(network)) == 3
+    np.testing.assert_allclose(answers(network, tmp_path), before, rtol=1e-3, atol=1e-4)

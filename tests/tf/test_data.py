@@ -2,6 +2,7 @@ import gzip
 import os
 import struct
 import urllib.request
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,19 @@ def test_what_candidates_are_chosen_by_is_neither_tested_nor_calibrated_with(lab
     assert set(parts.calibration.wanted.tolist()) <= set(more.wanted.tolist())
     assert len(set(more.wanted.tolist())) == len(more.wanted)
     assert (origin == "set aside from training") == (len(parts.unused) >= most // 2)
+
+
+def test_data_that_are_to_represent_themselves_do_not_calibrate_with_test_samples(tmp_path, digits):
+    np.savez(tmp_path / "d.npz", x=digits[0], y=digits[1])
+    path = str(tmp_path / "d.npz")
+    plain, named = (split(open_source(path), DataSource(path, representative=own), SMALL) for own in ("", path))
+    assert not set(named.calibration.wanted) & set(named.test.wanted)
+    assert np.array_equal(named.calibration.wanted, plain.calibration.wanted)
+    assert any("itself" in note for note in named.notes)
+    again = replace(named.calibration, pool=open_source(path))  # the same samples, opened once more
+    twice = replace(named, calibration=again)
+    assert len(np.intersect1d(twice.more_calibration(300).wanted, again.wanted)) == len(again.wanted)
+    assert len(np.intersect1d(twice.unseen_by_the_test(2000).wanted, again.wanted)) == len(again.wanted)
 
 
 @pytest.mark.parametrize("own_split", [False, True])

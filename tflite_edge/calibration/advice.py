@@ -65,12 +65,19 @@ def diagnose(recipe: Recipe, *, listen: Listener = silent) -> Calibration:
 
 
 def advise(
-    source: Source, conversion: Conversion, variants: Variants, *, machine: Machine, listen: Listener = silent
+    source: Source,
+    conversion: Conversion,
+    variants: Variants,
+    *,
+    machine: Machine,
+    also: str = "",
+    listen: Listener = silent,
 ) -> Advice:
     """What is wrong with the source's representative dataset, and the measured effect of what mends it.
 
     conversion: one of the modes in STATIC; the file is made with the set as it is and with each fix, and scored on the
-    machine, on training samples that are in none of the sets. Raises UsageError, and what conversions and runs raise.
+    machine, on training samples that are in none of the sets. also: the kind of a fix that is wanted whether or not its
+    problem shows here. Raises UsageError, and what conversions and runs raise.
     """
     if conversion.mode not in STATIC:
         raise UsageError(f"{conversion.mode} is not calibrated", do="one of " + ", ".join(STATIC))
@@ -81,7 +88,7 @@ def advise(
         layers, reached, clipped = ranges_of(source, variants, held, Path(work))
         facts = facts_of(source, held, layers, reached, clipped)
         found = doctor.problems(facts)
-        fixes = _fixes(source, rest, facts, {problem.kind for problem in found})
+        fixes = _fixes(source, rest, facts, {problem.kind for problem in found} | ({also} if also else set()))
         trials = Trials(conversion, variants, held, machine, Path(work))
         listen(Event("measure", "as it is", 0, len(fixes) + 1))
         before = trials.of(source)
@@ -106,16 +113,20 @@ def _best(effects: list[Effect]) -> str:
 
 
 def _apart(source: Source, machine: Machine) -> tuple[Split, Array]:
-    """(held: training samples to measure on, int64: the others, from which a set may be drawn anew). Class by class."""
+    """(held: training samples to measure on, int64: the others, from which a set may be drawn anew). Class by class.
+
+    However few are measured on, the same are set aside for it, so that the same set is drawn anew.
+    """
     from tflite_edge.tf.data.dataset import Split
 
     data = source.data
-    most = min(MOST_HELD, source.recipe.target.samples or machine.samples or MOST_HELD, len(data.train.wanted) // 2)
     train = Split(data.pool, data.train.wanted, data.preprocess)
-    chosen = _spread(train, max(1, most))
-    own = data.calibration.wanted if data.calibration.pool is data.pool else chosen[:0]
-    rest = np.setdiff1d(np.concatenate([train.wanted, own]), train.wanted[chosen])
-    return Split(data.pool, train.wanted[chosen], data.preprocess), rest
+    aside = train.wanted[_spread(train, max(1, min(MOST_HELD, len(train.wanted) // 2)))]
+    held = Split(data.pool, aside, data.preprocess)
+    most = min(source.recipe.target.samples or machine.samples or MOST_HELD, len(aside))
+    own = data.calibration.wanted if data.calibration.is_of(data.pool) else aside[:0]
+    rest = np.setdiff1d(np.concatenate([train.wanted, own]), aside)
+    return replace(held, wanted=aside[_spread(held, most)]), rest
 
 
 def _spread(split: Split, most: int) -> Array:

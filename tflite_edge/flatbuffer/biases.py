@@ -17,18 +17,21 @@ if TYPE_CHECKING:
 STEPS = 127  # int8 weights are symmetric, -127..127 (TFLite 8-bit quantization specification)
 
 
-def correct(network: Network, means: Mapping[int, Floats], per_tensor: Container[str] = ()) -> int:
+def correct(
+    network: Network, means: Mapping[int, Floats], per_tensor: Container[str] = (), spared: Container[str] = ()
+) -> int:
     """Change the biases of all layers with a kernel and a bias; returns how many.
 
     means: tensor -> float32 [C], of each channel on the calibration samples. Padding counts as if it had the mean,
-    which is wrong at the edges only. per_tensor: operators whose kernels get one scale.
+    which is wrong at the edges only. per_tensor: operators whose kernels get one scale. spared: outputs of operators
+    that stay in float, whose weights are not rounded.
     """
     import numpy as np
 
     changed = 0
     for op in network.ops:
         kernel, bias = network.kernel(op), network.bias(op)
-        if kernel is None or bias is None or op.inputs[0] not in means:
+        if kernel is None or bias is None or op.inputs[0] not in means or network.name(op.outputs[0]) in spared:
             continue
         mean = means[op.inputs[0]].astype(np.float64)
         error = (rounded(op, kernel, per_tensor) - kernel).astype(np.float64)

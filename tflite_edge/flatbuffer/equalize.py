@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 GOALS = ("weights", "activations")
 PASSING = ("PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D")  # each channel for itself, and zero stays zero
 SWEEPS = 10  # over all pairs: a layer is in two of them
-MOST = 1e4  # the largest factor, either way
+MOST = 1e4  # the largest factor of a channel after all sweeps, either way
+SWELL = 2.0  # times its largest value before: as wide as what flows between may become, or all of it is held coarsely
 ROOM = 1.1  # below ReLU6's limit, for samples that reach further than those of the calibration
 
 
@@ -72,17 +73,32 @@ def equalize(network: Network, goal: str, reached: Mapping[int, Floats]) -> int:
 
     found = list(pairs(network))
     greatest = {tensor: values.astype(np.float64) for tensor, values in reached.items()}
-    for _ in range(SWEEPS if found else 0):
+    limits = {pair: SWELL * max(float(greatest[tensor].max()) for tensor in pair.between) for pair in found}
+    scaled: dict[Pair, Floats] = {pair: np.ones_like(greatest[pair.between[0]]) for pair in found}
+    for _ in range(SWEEPS):
         for pair in found:
             factors = _factors(network, pair, goal, greatest)
+            factors = np.maximum(factors, _least(network, pair, greatest, limits[pair]))
+            factors = np.clip(factors, 1 / MOST / scaled[pair], MOST / scaled[pair])
             _scale(network, pair, factors)
+            scaled[pair] = scaled[pair] * factors
             for tensor in pair.between:
                 greatest[tensor] = greatest[tensor] / factors
     return len(found)
 
 
+def _least(network: Network, pair: Pair, greatest: Mapping[int, Floats], limit: float) -> Floats:
+    """The least s, at most 1, under which neither a channel's values nor its bias go beyond the limit."""
+    import numpy as np
+
+    bias = network.bias(pair.first)
+    assert bias is not None
+    widest = np.max([np.abs(bias), *(greatest[tensor] for tensor in pair.between)], axis=0)
+    return np.minimum(widest / limit, 1.0) if limit > 0 else np.ones_like(widest)
+
+
 def _factors(network: Network, pair: Pair, goal: str, greatest: Mapping[int, Floats]) -> Floats:
-    """s of each channel, the geometric mean being 1 where nothing holds it."""
+    """s of each channel, the median being 1: one factor for all of them evens out nothing."""
     import numpy as np
 
     reads = _per_channel(network, pair.second, 1)
@@ -90,9 +106,8 @@ def _factors(network: Network, pair: Pair, goal: str, greatest: Mapping[int, Flo
     alive = (makes > 0) & (reads > 0)
     factors = np.ones_like(makes, np.float64)
     factors[alive] = np.sqrt(makes[alive] / reads[alive])
-    if goal == "activations" and alive.any():
-        factors[alive] /= np.exp(np.log(factors[alive]).mean())
-    factors = np.clip(factors, 1 / MOST, MOST)
+    if alive.any():
+        factors[alive] /= np.median(factors[alive])  # no mean, which a channel that is all but dead draws far off
     if pair.first.activation == RELU6:
         values = greatest[pair.between[0]]
         factors = np.where(values * ROOM >= 6, 1.0, np.maximum(factors, values * ROOM / 6))

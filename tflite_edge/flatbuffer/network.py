@@ -27,9 +27,13 @@ class Op:
 
     index: int
     name: str
-    inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     node: Node
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """As they stand in the tree: `store_bias` changes them."""
+        return _ints(self.node.get("inputs", b""))
 
     @property
     def activation(self) -> int:
@@ -51,7 +55,6 @@ class Network:
             Op(
                 index,
                 names[node.get("opcode_index", 0)],
-                _ints(node.get("inputs", b"")),
                 _ints(node.get("outputs", b"")),
                 node,
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tflite_edge.flatbuffer.network import Floats
 
-RULES = ("minmax", "mse", "99.99", "99.9")  # numbers: percent of the values that are held
+RULES = ("minmax", "mse", "99.99", "99.9")  # numbers: percent of the values; the rest is cut at each end
 STEPS = 255
 SHRINKS = 64  # ranges that "mse" tries for an end
 ROUNDS = 3  # in which it turns to each end

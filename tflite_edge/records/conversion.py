@@ -95,7 +95,8 @@ class Conversion:
             return
         if self.mode == "float32":
             raise RecipeError("float32 is not quantised, so no quantizer makes it", do='quantizer = "converter"')
-        others = {"sparse": self.sparse, "flex": self.flex, "trainable": self.trainable}
+        repaired = not self.repair.is_plain
+        others = {"sparse": self.sparse, "flex": self.flex, "trainable": self.trainable, "repair": repaired}
         refused = [name for name, asked in others.items() if asked]
         if refused:
             raise RecipeError(

@@ -296,6 +296,7 @@ class Recipe:
                 evidence="the ranges that qat trains are in the Keras model; that quantizer starts from a float file",
                 do='quantizer = "converter", or leave qat out',
             )
+        self._check_repair()
         if self.convert.trainable and self.data.task == "anomaly":
             raise RecipeError("a trainable head tells classes, and task anomaly has none", do="trainable = false")
         if self.steps and self.data.task == "anomaly":
@@ -303,6 +304,28 @@ class Recipe:
                 "optimisation steps and task anomaly do not go together",
                 evidence="what a step costs is measured in accuracy, and a model that rebuilds its input has none",
                 do="--optimize none, or no [[optimize]] tables; int8 and float16 make it smaller as it is",
+            )
+
+    def _check_repair(self) -> None:
+        repair = self.repair or Repair()
+        if not repair.is_plain and self.convert.quantizer == "litert":
+            raise RecipeError(
+                "[repair] and the litert quantizer do not go together",
+                evidence="it measures its ranges itself; a repaired file is made by TensorFlow's quantiser",
+                do='quantizer = "converter", or leave [repair] out',
+            )
+
+        if repair.qat_epochs and self.convert.per_tensor:
+            raise RecipeError(
+                "qat_epochs in [repair] and per_tensor do not go together",
+                evidence="training learns a scale for each channel of a convolution",
+                do="per_tensor = false, or another repair",
+            )
+        if repair.qat_epochs and self.data.task == "anomaly":
+            raise RecipeError(
+                "qat_epochs in [repair] and task anomaly do not go together",
+                evidence="what training costs is measured in accuracy, and a model that rebuilds its input has none",
+                do="another repair",
             )
 
     @property
@@ -360,7 +383,8 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
     """The recipe behind `source`: a recipe (.toml), a manifest (.json), a model file or a zoo name.
 
     changes: {"table.key": value} laid over it, "optimize" as it is typed or as tables; None values are skipped.
-    "gates.max_drop" switches on "convert.repair" unless that is given as well.
+    "gates.max_drop" switches on "convert.repair" unless that is given as well; either leaves out what an earlier ladder
+    came to ([repair]), which was for another drop.
     Raises RecipeError for what is written in the recipe, UsageError for the changes.
     """
     given = {path: _text(value) for path, value in (changes or {}).items() if value is not None}
@@ -372,6 +396,8 @@ def recipe_for(source: str, changes: Optional[Dict[str, Any]] = None) -> Recipe:
         recipe = Recipe(ModelSource(name=source))
     if "gates.max_drop" in given:  # who names what may be lost wants a file that keeps to it
         given.setdefault("convert.repair", True)
+    if "convert.repair" in given:
+        recipe = replace(recipe, repair=None)
     try:
         recipe = with_changes(recipe, given)
     except RecipeError as error:  # what was typed, not what was written in the recipe

@@ -78,8 +78,9 @@ class Repair:
 class Rung:
     """One rung of the ladder. settings: of its best candidate; of those of earlier rungs it keeps what helped.
 
+    name: of RUNGS; of the file it begins with "plain", or the quantiser's name where that was not the converter.
     tried: how many candidates were compared on the held-out samples. error: root mean square difference of the best
-    one's answers to the float model's over their standard deviation, there; None where nothing was made.
+    one's answers to the float model's over their standard deviation, there; None where there is none: `why` says so.
     loss, loss_ci: on the test samples, what `max_drop` limits: points of top-1 below the float model and half of the
     95 % interval (regression: percent of error growth; anomaly: points of AUC). None where the file was not judged:
     `why` says so. latency: median time over that of the plain int8 file; None where nothing was timed.

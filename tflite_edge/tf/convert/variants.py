@@ -21,6 +21,7 @@ from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze, graph
 from tflite_edge.tf.convert.quantize import quantize, require
 from tflite_edge.tf.convert.trainable import split, trainable
+from tflite_edge.tf.data.dataset import Split
 from tflite_edge.tf.source import Source, tensorflow_version
 
 
@@ -92,10 +93,9 @@ class Variants:
     def _untrained(self, conversion: Conversion) -> Source:
         return replace(self.source, quantized=None).behind(conversion)
 
-    def calibration(self, conversion: Conversion, samples: int = 0) -> np.ndarray:
-        """float32 [N, ...], what the frozen model takes; samples: so many, from the training split as well."""
-        data = self.source.data
-        split = data.more_calibration(samples) if samples else data.calibration
+    def calibration(self, conversion: Conversion, split: Split | None = None) -> np.ndarray:
+        """float32 [N, ...], what the frozen model takes: of the calibration samples, or of others."""
+        split = self.source.data.calibration if split is None else split
         return _anchored(split.raw) if conversion.bake else split.x
 
     def about(self, conversion: Conversion) -> About:
@@ -151,13 +151,16 @@ def makers() -> tuple[str, ...]:
     return tensorflow_version(), __version__, _code()
 
 
+# Beside tf/convert and flatbuffer: what chooses and measures the samples that the ranges come from.
+DECIDING = ("workshop.py", "calibration/advice.py", "harness/activations.py", "harness/layers.py", "tf/data/dataset.py")
+
+
 @functools.cache
 def _code() -> str:
     """Of the code that makes flatbuffers: while it is worked on, the version stays the same."""
     house = Path(__file__).parents[2]
-    return key_of(
-        [sha256(path) for folder in ("tf/convert", "flatbuffer") for path in sorted((house / folder).glob("*.py"))]
-    )
+    folders = [path for folder in ("tf/convert", "flatbuffer") for path in sorted((house / folder).glob("*.py"))]
+    return key_of([sha256(path) for path in (*folders, *(house / name for name in DECIDING))])
 
 
 def _anchored(raw: np.ndarray) -> np.ndarray:

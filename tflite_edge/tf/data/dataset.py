@@ -47,6 +47,10 @@ class Split:
         """float32 [n, ...]: what the model takes."""
         return normalize(self.raw, self.preprocess)
 
+    def is_of(self, pool: Pool) -> bool:
+        """The same data, also where they were opened twice: a number names the same sample in both."""
+        return self.pool.sha256 == pool.sha256
+
     def spread(self, most: int | None) -> np.ndarray:
         """int64: the numbers of `most` samples, or of all, in their order; each class keeps its share."""
         y, count = self.y, len(self)
@@ -105,12 +109,12 @@ class Dataset:
             if (self.pool.y is not None and self.task in ("classification", "anomaly"))
             else [wanted]
         )
-        own = self.calibration.wanted if self.calibration.pool is self.pool else wanted[:0]
+        own = self.calibration.wanted if self.calibration.is_of(self.pool) else wanted[:0]
         return Split(self.pool, np.concatenate([own, round_robin(groups, max(0, most - len(own)))]), self.preprocess)
 
     def unseen_by_the_test(self, most: int = 500) -> Split:
         """Up to `most` samples of train and calibration together, for choices that must not look at the test."""
-        own = [self.calibration.wanted] if self.calibration.pool is self.pool else []
+        own = [self.calibration.wanted] if self.calibration.is_of(self.pool) else []
         wanted = np.sort(np.concatenate([*own, self.train.wanted]))
         spread = np.linspace(0, len(wanted) - 1, min(most, len(wanted))).round().astype(int)
         return Split(self.pool, wanted[spread], self.preprocess)
@@ -124,10 +128,11 @@ class Dataset:
         return "classification" if np.issubdtype(self.pool.y.dtype, np.integer) else "regression"
 
 
-def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
+def split(pool: Pool, source: DataSource, preprocess: Preprocess, *, calibrated: bool = True) -> Dataset:
     """Deterministic splits by `source.seed`, stratified by class; a source's own test split is kept.
 
-    What looks for anomalies is trained and calibrated with normal samples: the others are for the test.
+    What looks for anomalies is trained and calibrated with normal samples: the others are for the test. calibrated:
+    False where only the other parts are wanted, so that calibration may be short of samples, and of its own dataset.
     Raises DataError when calibration would have fewer than MIN_CALIBRATION samples or test none, or when a
     representative dataset of its own does not fit.
     """
@@ -157,11 +162,20 @@ def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
         "test": tests,
     }
     calibration = Split(pool, round_robin(parts["calibration"], source.calibration_samples), preprocess)
-    if source.representative:
-        calibration = _representative(source, pool, preprocess)
-    _refuse_few(calibration, np.concatenate(parts["test"]), source)
     notes = list(pool.notes)
-    if len(calibration.wanted) < 100:
+    if source.representative and calibrated:
+        own = open_source(source.representative)
+        if own.sha256 == pool.sha256:  # all of it would calibrate with test samples
+            notes.append(f"representative is {pool.name} itself: drawn from what is set aside to calibrate with")
+        else:
+            calibration = _representative(own, source, pool, preprocess)
+    if calibrated:
+        _refuse_few(calibration, source)
+    if not sum(map(len, tests)):
+        raise DataError(
+            f"no test samples in {pool.name}", evidence=f"{len(pool.samples)} samples in all", do="add samples"
+        )
+    if calibrated and len(calibration.wanted) < 100:
         notes.append(f"{len(calibration.wanted)} calibration samples are few; 100 to 500 are usual")
     return Dataset(
         pool,
@@ -172,7 +186,7 @@ def split(pool: Pool, source: DataSource, preprocess: Preprocess) -> Dataset:
         notes,
         anomaly,
         np.setdiff1d(
-            np.concatenate(parts["calibration"]), calibration.wanted if calibration.pool is pool else np.zeros(0, int)
+            np.concatenate(parts["calibration"]), calibration.wanted if calibration.is_of(pool) else np.zeros(0, int)
         ),
     )
 
@@ -204,9 +218,8 @@ def _groups(pool: Pool) -> list[np.ndarray]:
     return [np.flatnonzero(pool.y == label) for label in np.unique(pool.y)]
 
 
-def _representative(source: DataSource, pool: Pool, preprocess: Preprocess) -> Split:
+def _representative(own: Pool, source: DataSource, pool: Pool, preprocess: Preprocess) -> Split:
     """The representative dataset that the user brings, up to `calibration_samples`, evenly spread. Raises DataError."""
-    own = open_source(source.representative)
     if own.are_images and not pool.are_images:
         raise DataError(
             f"{own.name} holds images and {pool.name} other values", do="a representative .npz with float32 x"
@@ -232,7 +245,7 @@ def round_robin(groups: list[np.ndarray], count: int) -> np.ndarray:
     return np.array([index for _, _, index in sorted(turns)[:count]], dtype=np.int64)
 
 
-def _refuse_few(calibration: Split, test: np.ndarray, source: DataSource) -> None:
+def _refuse_few(calibration: Split, source: DataSource) -> None:
     pool, count = calibration.pool, len(calibration.wanted)
     if count < MIN_CALIBRATION:
         share = "" if source.representative else f", {source.calibration} of them set aside"
@@ -240,8 +253,4 @@ def _refuse_few(calibration: Split, test: np.ndarray, source: DataSource) -> Non
             f"too few calibration samples: {count}, at least {MIN_CALIBRATION} are needed",
             evidence=f"{pool.name} has {len(pool.samples)} samples{share}",
             do="add samples, or raise [data] calibration or calibration_samples",
-        )
-    if len(test) == 0:
-        raise DataError(
-            f"no test samples in {pool.name}", evidence=f"{len(pool.samples)} samples in all", do="add samples"
         )
