@@ -93,6 +93,7 @@ def test_modes_are_of_models_that_do_not_learn_and_those_that_do_have_names_of_t
         ("int8", "small-static-wi8ai8.tflite"),
         ("trainable-float", "small-trainable-float.tflite"),
         ("small-trainable-float.tflite", "small-trainable-float.tflite"),
+        ("trainable", "small-trainable-float.tflite"),
     ):
         assert open_build(folder, name).variant.file == file
     one = ("package", folder, "--model", "trainable-float", "-o", tmp_path)

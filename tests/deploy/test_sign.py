@@ -121,3 +121,12 @@ def test_a_missing_bundle_and_a_place_that_cannot_be_written_are_named(keys, fil
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="there already"):
         keygen(tmp_path / "dangling")
+
+
+def test_several_bundles_are_proven_at_once(edge, tmp_path):
+    """As `verify dist/*.tar.gz` names them; one that is not whole is the error."""
+    made = [archive.pack({"model.tflite": name.encode()}, tmp_path / f"{name}.tar.gz") for name in ("one", "two")]
+    told = edge.json("verify", *made)
+    assert [bundle["bundle"] for bundle in told["bundles"]] == [str(path) for path in made]
+    made[1].write_bytes(made[1].read_bytes()[:-40])
+    assert "two.tar.gz" in edge("verify", *made, code=3).stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,18 +12,27 @@ from tflite_edge.records.verdict import OK
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundles", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="BUNDLE...")
 @click.option(
     "--key", type=click.Path(path_type=Path), help="Public key of who made it; an unsigned bundle is refused then."
 )
 @format_option
-def command(bundle: Path, key: Path | None, sink: Sink) -> None:
-    """Prove a bundle: every file by its SHA-256, and with --key its signature. Nothing is unpacked.
+def command(bundles: tuple[Path, ...], key: Path | None, sink: Sink) -> None:
+    """Prove bundles: every file by its SHA-256, and with --key the signature. Nothing is unpacked.
+
+    The first one that is not whole, or not signed by that key, is the error.
 
     \b
     tflite-edge verify dist/mobilenet-pi4.tar.gz --key key.pub
-    tflite-edge verify dist/mobilenet-pi3-32.deb
+    tflite-edge verify dist/*.tar.gz dist/*.deb
     """
+    documents, says = zip(*(_proven(bundle, key) for bundle in bundles), strict=True)
+    document = documents[0] if len(documents) == 1 else {"bundles": documents}
+    sink.result("verify", OK, document, *(line for lines in says for line in lines))
+
+
+def _proven(bundle: Path, key: Path | None) -> tuple[dict[str, Any], list[str]]:
+    """(what JSON says of it, what people read)."""
     from tflite_edge.deploy import archive, deb
     from tflite_edge.deploy.sign import verify
 
@@ -33,10 +43,7 @@ def command(bundle: Path, key: Path | None, sink: Sink) -> None:
     if signature:
         said = "".join(letter if letter.isprintable() else " " for letter in signature.comment)
         says = [f"signed by key {signature.key_id}", f"trusted comment: {said}"]
-    sink.result(
-        "verify",
-        OK,
+    return (
         {"bundle": str(bundle), "files": sorted(files), "signature": signed},
-        f"{bundle}: {len(files)} files, each as its sums say",
-        *says,
+        [f"{bundle}: {len(files)} files, each as its sums say", *says],
     )

@@ -72,7 +72,9 @@ class Build:
 
 
 def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) -> Build:
-    """Read `folder`; choose the variant that `model` names (its file, scheme or mode), else the best that is ok.
+    """Read `folder`; choose the variant that `model` names, else the best that is ok.
+
+    A name is a file, a scheme, a mode, or "trainable": the first that learns.
 
     Raises UsageError for a name that is not there, ModelError for a folder of nothing, or files changed since,
     DataError for labels that labels.txt cannot hold.
@@ -119,6 +121,8 @@ def _choose(found: list[Variant], model: str, folder: Path) -> tuple[Variant, st
         names = {name: one for one in found for name in (one.file, one.file.removesuffix(".tflite"), one.scheme)} | {
             one.mode: one for one in found if one.learning is None
         }  # a mode is of those that do not learn
+        learning = [one for one in found if one.learning is not None]
+        names |= {"trainable": learning[0]} if learning else {}
         if model not in names:
             raise UsageError(
                 f"no model {model!r} in {folder}",
