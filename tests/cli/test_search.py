@@ -29,6 +29,7 @@ REFUSED = [
     (["nothing.h5", "--data", "digits"], 3, "no model file"),
     (["resnet8", "--scheduler", "tcp://127.0.0.1:1"], 5, "no Dask scheduler answers"),
     (["resnet8", "--storage", "nonsense"], 2, "no storage"),
+    (["resnet8", "--mlflow", "ftp://somewhere"], 2, "no place for MLflow's runs"),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -142,6 +143,15 @@ class Book:
     def noted(self, name: str) -> Any:
         text = self.study.user_attrs.get(name)
         return None if text is None else json.loads(text)
+
+    @property
+    def key(self) -> str:
+        """A name of the study that no other has, also where another was begun in the same folder later."""
+        key: str | None = self.noted("key")
+        if key is None:
+            key = uuid.uuid4().hex
+            self.note("key", key)
+        return key
 
     def _refuse_other(self, identity: Identity, place: str) -> None:
         text = self.study.user_attrs.get("identity")

@@ -19,6 +19,7 @@ from tflite_edge.records.verdict import Gates
 from tflite_edge.search import front
 from tflite_edge.search.book import Asked, Book
 from tflite_edge.search.judge import judged
+from tflite_edge.search.logbook import Logbook
 from tflite_edge.search.meter import Meter, Reading
 from tflite_edge.search.pool import Pool
 from tflite_edge.search.shelf import Shelf
@@ -36,7 +37,7 @@ OPEN = Gates(max_drop=float("inf"), min_agreement=0.0)  # the budget judges
 class Plan:
     """trials: points in all, those of earlier runs among them. time_s: no trial begins later than that.
 
-    storage, sampler: as in Book.
+    storage, sampler: as in Book. mlflow: where the trials are logged as well, as in Logbook; "": nowhere.
     """
 
     budget: Budget
@@ -46,6 +47,7 @@ class Plan:
     seed: int = 7
     storage: str = ""
     sampler: str = "tpe"
+    mlflow: str = ""
 
 
 @dataclass
@@ -63,12 +65,21 @@ class Run:
 
 
 class Search:
-    """One run of a study. meter: None where no latency is a goal."""
+    """One run of a study. meter: None where no latency is a goal. logbook: None where nothing is logged."""
 
     def __init__(
-        self, plan: Plan, space: Space, book: Book, *, pool: Pool, meter: Meter | None, listen: Listener
+        self,
+        plan: Plan,
+        space: Space,
+        book: Book,
+        *,
+        pool: Pool,
+        meter: Meter | None,
+        listen: Listener,
+        logbook: Logbook | None = None,
     ) -> None:
         self.plan, self.space, self.book, self.pool, self.meter, self.listen = plan, space, book, pool, meter, listen
+        self.logbook = logbook
         self.shelf = Shelf(plan.out, space.recipe)
         self.budget = plan.budget
         self.events: queue.Queue[tuple[Run, Outcome | Reading | Exception, Any]] = queue.Queue()
@@ -284,6 +295,8 @@ class Search:
         self.book.note("spent", {"seconds": round(self._seconds(), 1), "hits": self.hits})
         study = self._study(complete)
         self.shelf.write(study)
+        if self.logbook is not None:
+            self.logbook.write(study, self.book.key)
         return study
 
     def _study(self, complete: bool) -> Study:

@@ -17,6 +17,7 @@ from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.search import Study
 from tflite_edge.search.book import Book, Identity, locked
 from tflite_edge.search.engine import Plan, Search
+from tflite_edge.search.logbook import Logbook
 from tflite_edge.search.meter import Meter
 from tflite_edge.search.pool import Here, Pool
 from tflite_edge.search.space import Space, space_of
@@ -39,6 +40,7 @@ def search(
     """
     _need_optuna()
     _refuse_busy_board(recipe)
+    logbook = Logbook(plan.mlflow, listen) if plan.mlflow else None
     target = recipe.target
     meter = None
     if plan.budget.latency_on:
@@ -62,7 +64,7 @@ def search(
                 first=2 if space.recipe.optimize else 1,
             )
             with closing(open_pool()) as pool:
-                return Search(plan, space, book, pool=pool, meter=meter, listen=listen).run()
+                return Search(plan, space, book, pool=pool, meter=meter, listen=listen, logbook=logbook).run()
     finally:
         if meter is not None:
             meter.close()
