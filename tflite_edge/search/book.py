@@ -165,7 +165,8 @@ class Book:
         raise RecipeError(
             f"the study in {place} was begun with something else",
             evidence="\n".join(f"{key}: {old.get(key)!r} then, {new.get(key)!r} now" for key in differ[:8]),
-            do="the same as then to go on with it, or another folder with -o: steps that both need are not made twice",
+            do="the same as then to go on with it, or another folder with -o (make search: ARGS='-o build/NAME'): "
+            "steps that both need are not made twice",
         )
 
     def _interrupted(self) -> list[Asked]:
