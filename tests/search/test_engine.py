@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from tests.search.made import BASE, FULL, numbers, outcome
-from tflite_edge.records.errors import EdgeError, MissingError, ModelError, TargetError
+from tflite_edge.records.errors import EdgeError, InputError, MissingError, ModelError, RecipeError, TargetError
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.recipe import DataSource, ModelSource, Recipe, read_recipe, with_changes
 from tflite_edge.records.search import Budget, Study
 from tflite_edge.search.book import Book
 from tflite_edge.search.engine import Plan, Search
+from tflite_edge.search.meter import Reading
 from tflite_edge.search.pool import Here
 from tflite_edge.search.space import space_of
 from tflite_edge.search.trial import Outcome
@@ -32,14 +33,14 @@ class Made:
         return self.make(task.recipe)
 
 
-def search(folder, budget, made=None, *, recipe=BASE, told=None, **more):
+def search(folder, budget, made=None, *, recipe=BASE, told=None, meter=None, **more):
     made = made or Made()
     plan = Plan(budget, folder, **{"trials": 20, **more})
     space = space_of(recipe, budget, images=True, width=1.0, smallest=32)
     book = Book(folder, space, budget, {"a": 1}, name="n", seed=plan.seed, first=2 if recipe.optimize else 1)
     listen = told.append if told is not None else lambda event: None
     with closing(Here(made)) as pool:
-        return Search(plan, space, book, pool=pool, meter=None, listen=listen).run()
+        return Search(plan, space, book, pool=pool, meter=meter, listen=listen).run()
 
 
 def written(folder):
@@ -226,3 +227,50 @@ def test_the_listener_hears_best_front_and_time_left(tmp_path):
     assert [event.done for event in told if event.step == "search"][-1] == 4
     assert "KiB, front" in told[-1].note
     assert "s left" in told[-1].note
+
+
+class Board:
+    """A meter that reads from a table: threads -> seconds."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def submit(self, model, threads, done):
+        done(Reading(self.seconds[threads], "measured", "ssh://pi"))
+
+
+def test_the_probe_is_as_fast_as_the_best_number_of_threads(tmp_path):
+    budget = Budget(max_latency_s=0.003, latency_on="ssh://pi")
+    study = search(tmp_path, budget, meter=Board({1: 0.004, 2: 0.0025, 4: 0.0015}), trials=6)
+    assert study.trial(study.best).latency_s <= 0.003
+    (tmp_path / "slow").mkdir()
+    study = search(tmp_path / "slow", budget, meter=Board({1: 0.009, 2: 0.007, 4: 0.006}), trials=6)
+    assert study.best is None
+    assert "latency ms 6 above 3" in study.why
+
+
+@pytest.mark.parametrize("error", [ModelError("no layer whose channels can be removed"), TargetError("crashed")])
+def test_a_probe_that_cannot_be_made_tells_nothing_and_the_others_are_tried(tmp_path, error):
+    def make(recipe):
+        channels = any(step["step"] == "channels" for step in recipe.optimize)
+        return Outcome(1.0, error) if channels else outcome(recipe)
+
+    told = []
+    study = search(tmp_path, Budget(max_bytes=120_000), Made(make), trials=6, told=told)
+    assert study.best is not None
+    assert any(error.what in event.note for event in told)
+
+
+def test_a_point_that_is_no_recipe_is_one_failed_trial(tmp_path, monkeypatch):
+    made = Search._recipe
+
+    def refuse(self, changes):
+        if changes["convert.quantize"] == ["float16"]:
+            raise RecipeError("these do not go together")
+        return made(self, changes)
+
+    monkeypatch.setattr(Search, "_recipe", refuse)
+    study = search(tmp_path, Budget())
+    assert len(study.trials) == 21
+    failed = [trial for trial in study.trials if trial.state == "failed"]
+    assert {trial.why for trial in failed} == {"these do not go together"}

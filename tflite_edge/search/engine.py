@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tflite_edge.artifact import versions
-from tflite_edge.records.errors import EdgeError, MissingError
+from tflite_edge.records.errors import EdgeError, InputError, MissingError, RecipeError, TargetError
 from tflite_edge.records.event import Event, Listener
 from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.recipe import Recipe, with_changes
@@ -147,7 +147,12 @@ class Search:
     def _submit(self, run: Run) -> None:
         if run not in self.running:
             self.running.append(run)
-        task = Task(self._recipe(run.rungs[0][1]), str(self.shelf.place(run.number)))
+        try:
+            recipe = self._recipe(run.rungs[0][1])
+        except RecipeError as error:  # what cannot be said is one failed trial
+            self.events.put((run, Outcome(0.0, error), None))
+            return
+        task = Task(recipe, str(self.shelf.place(run.number)))
         self.pool.submit(task, lambda found: self.events.put((run, found, None)))
 
     def _recipe(self, changes: dict[str, Any]) -> Recipe:
@@ -256,24 +261,20 @@ class Search:
         if self.space.recipe.model.name:
             changes["model.weights"] = "random"
         run = Run(0, PROBE, point, [(0, changes)])
-        self.pool.submit(
-            Task(self._recipe(changes), str(self.shelf.place(0))), lambda found: self.events.put((run, found, None))
-        )
-        reading: Reading | None = None
+        try:
+            recipe = self._recipe(changes)
+        except RecipeError as error:
+            return self._inconclusive(error)
+        self.pool.submit(Task(recipe, str(self.shelf.place(0))), lambda found: self.events.put((run, found, None)))
         found = self.events.get()[1]
         if isinstance(found, Exception):
             raise found
         assert isinstance(found, Outcome)
+        if isinstance(found.error, (InputError, TargetError)):
+            return self._inconclusive(found.error)
         if found.error is not None:
             raise found.error
-        if self.meter is not None:
-            path = self.shelf.wait(0, found)
-            self.meter.submit(path, 1, lambda said: self.events.put((run, said, found)))
-            said = self.events.get()[1]
-            if isinstance(said, Exception):
-                raise said
-            assert isinstance(said, Reading)
-            reading = said
+        reading = self._fastest(run, found) if self.meter is not None else None
         blank = Trial(0, self.space.changes(point), PRUNED, origin=PROBE, point=_plain(point), seconds=found.seconds)
         trial = judged(blank, found, reading, None)
         margin = COMPRESSED_MARGIN if self.budget.compressed else MARGIN
@@ -290,6 +291,26 @@ class Search:
         why = f"no recipe of the space keeps the budget: its smallest has {', '.join(tight)}"
         self._keep(replace(trial, top1=None, drop=None, drop_ci=None, state=PRUNED, why=why))
         return why
+
+    def _inconclusive(self, error: EdgeError) -> str:
+        """A probe that cannot be made says nothing of the others: the trials tell."""
+        self.listen(Event("probe", f"tells nothing: {error.what}"))
+        return ""
+
+    def _fastest(self, run: Run, outcome: Outcome) -> Reading:
+        """The probe's reading with the number of threads that it is fastest with; unknown where one is."""
+        assert self.meter is not None
+        path = self.shelf.wait(run.number, outcome)
+        own = self.space.recipe.target.threads
+        readings: list[Reading] = []
+        for threads in next((axis.values for axis in self.space.axes if axis.name == "threads"), (own,)):
+            self.meter.submit(path, threads, lambda said: self.events.put((run, said, outcome)))
+            said = self.events.get()[1]
+            if isinstance(said, Exception):
+                raise said
+            assert isinstance(said, Reading)
+            readings.append(said)
+        return min(readings, key=lambda reading: (reading.latency_s is not None, reading.latency_s or 0.0))
 
     def _written(self, *, complete: bool) -> Study:
         self.book.note("spent", {"seconds": round(self._seconds(), 1), "hits": self.hits})
