@@ -157,11 +157,14 @@ def test_when_everything_fails_the_search_says_so_and_stops(tmp_path):
     def make(recipe):
         return outcome(recipe) if recipe.convert.quantize == ("float32",) else Outcome(1.0, ModelError("no such layer"))
 
-    with pytest.raises(EdgeError, match="all of the first 5 trials failed"):
+    with pytest.raises(EdgeError, match="all of the first 5 trials failed") as failed:
         search(tmp_path, Budget(), Made(make))
+    assert failed.value.exit_code == 3
     (tmp_path / "other").mkdir()
-    with pytest.raises(EdgeError, match="the float model cannot be made"):
-        search(tmp_path / "other", Budget(), Made(lambda recipe: Outcome(1.0, ModelError("no such layer"))))
+    for error, code in ((ModelError("no such layer"), 3), (TargetError("it crashed"), 5)):
+        with pytest.raises(EdgeError, match="the float model cannot be made") as failed:
+            search(tmp_path / "other", Budget(), Made(lambda recipe, error=error: Outcome(1.0, error)))
+        assert failed.value.exit_code == code
 
 
 def test_a_full_disk_ends_the_search_and_it_goes_on_later(tmp_path):
@@ -183,6 +186,21 @@ def test_longer_training_that_makes_it_worse_is_not_taken(tmp_path):
     worse = [trial for trial in study.trials if "epochs were worse" in trial.why]
     assert worse
     assert all(trial.epochs == 2 for trial in worse)
+
+
+def test_longer_training_that_breaks_the_budget_is_not_taken(tmp_path):
+    def make(recipe):
+        found = outcome(recipe)
+        if recipe.tune.epochs < 8 or not recipe.optimize:
+            return found
+        manifest = json.loads(found.files["manifest.json"])
+        manifest["models"][0]["gzip_bytes"] = int(1.2 * manifest["models"][0]["gzip_bytes"])
+        return replace(found, files={**found.files, "manifest.json": json.dumps(manifest).encode()})
+
+    study = search(tmp_path, Budget(max_bytes=43_000, compressed=True), Made(make), trials=14)
+    kept = [trial for trial in study.trials if "epochs do not keep the budget: bytes" in trial.why]
+    assert kept
+    assert all(trial.feasible and trial.epochs == 2 for trial in kept)
 
 
 def test_drops_are_against_one_model_and_unpaired_where_the_width_differs(tmp_path):

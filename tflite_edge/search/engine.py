@@ -85,6 +85,7 @@ class Search:
         self.events: queue.Queue[tuple[Run, Outcome | Reading | Exception, Any]] = queue.Queue()
         self.running: list[Run] = []
         self.held: list[tuple[Run, Outcome, Reading | None]] = []
+        self._kind: type[EdgeError] = InputError  # of the last trial that failed
         self.start = time.monotonic()
         spent = book.noted("spent") or {}
         self.spent: float = spent.get("seconds", 0.0)
@@ -181,6 +182,8 @@ class Search:
         if self.reference is None and run.origin != REFERENCE:
             self.held.append((run, outcome, reading))
             return
+        if outcome.error is not None:
+            self._kind = type(outcome.error)
         epochs, changes = run.rungs.pop(0)
         blank = Trial(
             run.number,
@@ -217,8 +220,14 @@ class Search:
             self._end(run, replace(short, seconds=run.seconds, why=f"longer training failed: {trial.why}"), run.files)
             return
         gained = short.drop - trial.drop
-        if gained < 0:
+
+        def rank(one: Trial) -> tuple[bool, float]:
+            return bool(self.budget.broken(one)), one.drop or 0.0
+
+        if rank(short) < rank(trial):
             why = f"{trial.epochs} epochs were worse by {-gained:.2f} points"
+            if gained >= 0:
+                why = f"{trial.epochs} epochs do not keep the budget: {', '.join(self.budget.broken(trial))}"
             trial, outcome = replace(short, seconds=run.seconds, why=why), replace(outcome, files=run.files)
         self._end(run, trial, outcome.files, max(0.0, gained))
 
@@ -235,7 +244,7 @@ class Search:
                 self._judge(*waiting)
         ended = [one for one in self.trials if one.origin not in (REFERENCE, PROBE)]
         if len(ended) >= HOPELESS and all(one.state == FAILED for one in ended):
-            raise EdgeError(
+            raise self._kind(
                 f"all of the first {len(ended)} trials failed",
                 evidence=trial.why,
                 do="tflite-edge convert the recipe first",
@@ -246,7 +255,7 @@ class Search:
     def _keep(self, trial: Trial) -> None:
         """One that Optuna knows nothing of. Without the reference nothing can be judged: its error ends the search."""
         if trial.origin == REFERENCE and trial.state == FAILED:
-            raise EdgeError(
+            raise self._kind(
                 "the float model cannot be made", evidence=trial.why, do="tflite-edge convert the recipe first"
             )
         self.extra.append(trial)

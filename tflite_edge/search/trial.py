@@ -54,6 +54,14 @@ class Outcome:
 def run(task: Task) -> Outcome:
     """Make the trial in a child process. Every failure is in the outcome; nothing is left behind."""
     start = time.perf_counter()
+    try:
+        return _run(task, start)
+    except OSError as error:  # of this machine and not of the recipe: its disk, its processes
+        lacking = MissingError("the trial cannot be run here", evidence=str(error), do="free some space, then run again")
+        return Outcome(time.perf_counter() - start, lacking)
+
+
+def _run(task: Task, start: float) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
         work = Path(folder)
         (work / "task.json").write_text(json.dumps(to_plain(task)), encoding="utf-8")
