@@ -69,7 +69,7 @@ def test_predicted_and_measured_latencies_have_columns_and_axes_of_their_own():
 
 def test_a_budget_that_nothing_keeps_names_the_nearest():
     one = told(REFERENCE, OTHERS[0], nearest=1, why="bytes stand in the way")
-    assert one.verdict == "degraded"
+    assert one.verdict == "failed"  # as search itself says
     assert one.headline.startswith("None of 2 trials keeps the budget. Nearest is trial 1 (plain int8): 293.0 KiB")
     assert "Nothing keeps the budget" in html(one)
 
@@ -88,7 +88,18 @@ def test_a_budget_that_nothing_keeps_names_the_nearest():
 def test_figures_that_nobody_can_have_measured_are_named(change, place):
     assert nonsense(study(REFERENCE, *OTHERS, budget=BUDGET)) == ""
     assert nonsense(study(REFERENCE, replace(FRONT, **change), budget=BUDGET)) == place
-    assert nonsense(study(budget=replace(BUDGET, max_latency_s=float("inf")))) == "budget: max_latency_s: inf"
+    assert nonsense(study(budget=replace(BUDGET, max_latency_s=1e300))) == "budget: max_latency_s: 1e+300"
+    assert nonsense(study(budget=replace(BUDGET, max_bytes=10**400))) == "budget: max_bytes: a number of 401 digits"
+
+
+def test_a_latency_of_any_of_the_boards_is_held_against_the_budget():
+    boards = ["ssh://one", "ssh://two"]
+    timed = [
+        trial(n + 1, 0.1 * n, 50_000 + n, latency_s=0.001, latency_kind="measured", latency_on=board)
+        for n, board in enumerate(boards * 2)
+    ]
+    text = html(told(REFERENCE, *timed, best=1, budget=Budget(200_000, 0.02, ",".join(boards), 1.0)))
+    assert "ms on ssh://one,ssh://two" in text
 
 
 @settings(max_examples=100, deadline=None)

@@ -71,7 +71,10 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, dict):
             return {key: _coerce(args[1], item, f"{where}.{key}") for key, item in value.items()}
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise RecipeError(f"{where} is larger than any number can be", evidence=str(error)) from error
     elif type(value) is hint:
         return value
     words, example = WRITTEN[hint]

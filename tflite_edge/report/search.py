@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tflite_edge.records import verdict
 from tflite_edge.records.search import COMPLETE, FAILED, MEASURED, PREDICTED, PRUNED, Study, Trial
 from tflite_edge.records.verdict import Finding
-from tflite_edge.report.evidence import sound
+from tflite_edge.report.evidence import shown, sound
 from tflite_edge.report.figures.lines import Axis, Progress, Step, Thread, parallel, progress
 from tflite_edge.report.figures.scatter import Panel, Point, scatter
 from tflite_edge.report.page import Code, Figure, Items, Note, Page, Part, Section, Table, Text, Tile
@@ -42,7 +42,7 @@ def nonsense(study: Study) -> str:
     budget = study.budget
     for name in ("max_bytes", "max_latency_s", "max_drop"):
         if not sound(getattr(budget, name), below=False):
-            return f"budget: {name}: {getattr(budget, name):g}"
+            return f"budget: {name}: {shown(getattr(budget, name))}"
     for trial in study.trials:
         figures = {name: getattr(trial, name) for name in ("number", "bytes", "gzip_bytes", "latency_s", "seconds")}
         either = {name: getattr(trial, name) for name in ("drop", "drop_ci", "top1", "energy_mj")}
@@ -50,7 +50,7 @@ def nonsense(study: Study) -> str:
         for below, told in ((False, figures), (True, either)):
             for name, value in told.items():
                 if not sound(value, below=below):
-                    return f"trial {trial.number:g}: {name}: {value:g}"
+                    return f"trial {shown(trial.number)}: {name}: {shown(value)}"
     return ""
 
 
@@ -63,7 +63,7 @@ def page(found: Searched) -> Page:
     return Page(
         name=study.name,
         kind="Search report",
-        verdict=verdict.OK if found.best else verdict.DEGRADED if study.trials else verdict.FAILED,
+        verdict=verdict.OK if found.best else verdict.FAILED if study.complete else verdict.DEGRADED,
         headline=_headline(found),
         tiles=list(_tiles(found)),
         sections=[section for section in sections if section.parts],
@@ -189,7 +189,7 @@ def _front(found: Searched) -> Section:
         timed = [t for t in told if t.latency_s is not None and t.latency_kind == kind]
         if len(timed) > 1:  # of one alone nothing can be compared
             limit_s = study.budget.max_latency_s
-            mine = limit_s is not None and any(t.latency_on == study.budget.latency_on for t in timed)
+            mine = limit_s is not None and any(t.latency_on in study.budget.places for t in timed)
             where = ", ".join(dict.fromkeys(t.latency_on for t in timed if t.latency_on))
             panels.append(
                 Panel(
@@ -240,7 +240,7 @@ def _progress(found: Searched) -> Section:
 
     def there(trial: Trial) -> float | None:
         """A latency of another machine, or of another kind, is none of this goal."""
-        return _over(trial.latency_s, 1e-3) if trial.latency_on == budget.latency_on else None
+        return _over(trial.latency_s, 1e-3) if trial.latency_on in budget.places else None
 
     def shown(trial: Trial) -> float | None:
         return None if trial.drop is None or trial.drop > _worst(study) else trial.drop
