@@ -102,6 +102,21 @@ def test_another_recipe_under_an_old_study_is_refused_with_what_differs(tmp_path
     assert refused.value.evidence == "tune.epochs: 8 then, 4 now"
 
 
+@pytest.mark.parametrize("limits", [{"max_drop": float("inf")}, {"max_drop": float("nan")}])
+def test_a_limit_that_is_no_number_is_refused(limits):
+    with pytest.raises(UsageError, match="must be a number"):
+        Budget(**limits)
+    with pytest.raises(UsageError, match="must be a number"):
+        Budget(max_latency_s=limits["max_drop"], latency_on="local")
+
+
+def test_the_largest_seed_is_good_also_when_the_study_goes_on(tmp_path):
+    for _ in range(3):
+        book = opened(tmp_path, seed=2**32 - 1, sampler="random")
+        one = book.ask()
+        book.tell(one, done(one))
+
+
 def test_two_searches_on_one_study_are_refused(tmp_path):
     with locked(tmp_path, "", "n"), pytest.raises(UsageError, match="another search"), locked(tmp_path, "", "n"):
         pass

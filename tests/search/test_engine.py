@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.search.made import BASE, FULL, numbers, outcome
+from tflite_edge.cli import show_search
 from tflite_edge.records.errors import EdgeError, InputError, MissingError, ModelError, RecipeError, TargetError
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.recipe import DataSource, ModelSource, Recipe, read_recipe, with_changes
@@ -186,6 +187,29 @@ def test_longer_training_that_makes_it_worse_is_not_taken(tmp_path):
     worse = [trial for trial in study.trials if "epochs were worse" in trial.why]
     assert worse
     assert all(trial.epochs == 2 for trial in worse)
+
+
+@pytest.mark.parametrize("change", [{"score": None}, {"file": ""}, None])
+def test_a_trial_without_a_file_or_a_score_failed(tmp_path, change):
+    def make(recipe):
+        found = outcome(recipe)
+        if not recipe.optimize:
+            return found
+        manifest = json.loads(found.files["manifest.json"])
+        manifest["models"] = [manifest["models"][0] | change] if change else []
+        return replace(found, files={**found.files, "manifest.json": json.dumps(manifest).encode()})
+
+    study = search(tmp_path, Budget(latency_on="ssh://pi"), Made(make), trials=3, meter=Board({1: 0.1, 2: 0.1, 4: 0.1}))
+    failed = [trial for trial in study.trials if trial.state == "failed"]
+    assert {trial.why for trial in failed} == {"no file was made and scored"}
+    assert any("1 failed (" in part or "2 failed (" in part for part in show_search.study(study, tmp_path)[1:])
+
+
+def test_what_is_to_be_typed_next_is_quoted(tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    parts = show_search.study(search(folder, Budget(), trials=2), folder)
+    assert any(f"tflite-edge convert '{folder}/best.toml'" in part for part in parts[1:])
 
 
 def test_longer_training_that_breaks_the_budget_is_not_taken(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,16 @@ def study(found: Study, out: Path) -> list[Table | str]:
     parts: list[Table | str] = [_table(found, shown)] if shown else []
     if best is not None:
         parts.append(f"recommended: trial {best.number}, {found.why}")
-        parts.append(f"made again, bit for bit (SHA-256 {best.sha256[:12]}): tflite-edge convert {out}/best.toml")
+        parts.append(f"made again, bit for bit (SHA-256 {best.sha256[:12]}): {_again(out)}")
     else:
         parts.append(found.why)
         if near is not None:
             parts.append(f"do: {_allowing(near, found)}")
     return [*parts, _count(found), f"in {out}: search.json, trials/NUMBER of the front"]
+
+
+def _again(out: Path) -> str:
+    return f"tflite-edge convert {shlex.quote(str(out / 'best.toml'))}"
 
 
 def _table(found: Study, shown: list[Trial]) -> Table:
@@ -109,7 +114,7 @@ def _count(found: Study) -> str:
         words.append(f"{stopped} stopped after a short fine-tuning")
     if failed:
         last = next(trial for trial in reversed(tried) if trial.state == FAILED)
-        words.append(f"{failed} failed (trial {last.number}: {last.why.splitlines()[0]})")
+        words.append(f"{failed} failed (trial {last.number}: {(last.why or 'for no known reason').splitlines()[0]})")
     steps = sum(found.cache_hits.values())
     if steps:
         words.append(f"{found.cache_hits['found']} of {steps} steps were in the cache")

@@ -24,6 +24,7 @@ LOCK = "search.lock"
 SAMPLERS = ("tpe", "nsga2", "random")
 # Points by chance, presets among them, before the sampler learns: of 3, 5 and 8 the best in benchmarks/search.py.
 STARTUP = 5
+SEEDS = 2**32  # NumPy's
 UNKNOWN = 2.0  # an unknown latency counts as so many times the longest that is known
 
 Identity = dict[str, Any]
@@ -72,7 +73,7 @@ class Book:
             )
             self._refuse_other(identity, str(folder) if not storage else f"{name} in {storage}")
             begun = len(self._stored())
-            self.study.sampler = _sampler(sampler, seed + begun, constrained=bool(_limits(budget)))
+            self.study.sampler = _sampler(sampler, (seed + begun) % SEEDS, constrained=bool(_limits(budget)))
             self.random = random.Random(seed + begun)  # noqa: S311 - which point is tried is no secret
             if not begun:
                 for preset, point in space.presets().items():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tflite_edge.artifact import versions
-from tflite_edge.records.errors import EdgeError, InputError, MissingError, RecipeError, TargetError
+from tflite_edge.records.errors import EdgeError, InputError, MissingError, ModelError, RecipeError, TargetError
 from tflite_edge.records.event import Event, Listener
 from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.recipe import Recipe, with_changes
@@ -171,7 +171,7 @@ class Search:
         self.hits = {name: self.hits[name] + found.hits.get(name, 0) for name in self.hits}
         if isinstance(found.error, MissingError):  # nothing is wrong with the recipe: the disk, a runtime
             raise found.error
-        if found.error is None and self.meter is not None:
+        if found.error is None and found.variant is not None and self.meter is not None:
             threads = run.rungs[0][1].get("target.threads", self.space.recipe.target.threads)
             path = self.shelf.wait(run.number, found)
             self.meter.submit(path, threads, lambda reading: self.events.put((run, reading, found)))
@@ -283,6 +283,8 @@ class Search:
             return self._inconclusive(found.error)
         if found.error is not None:
             raise found.error
+        if found.variant is None or found.variant.score is None:
+            return self._inconclusive(ModelError("the smallest recipe gives no file that can be scored"))
         reading = self._fastest(run, found) if self.meter is not None else None
         blank = Trial(0, self.space.changes(point), PRUNED, origin=PROBE, point=_plain(point), seconds=found.seconds)
         trial = judged(blank, found, reading, None)

@@ -41,8 +41,8 @@ class Shelf:
         folder = self.place(number).with_name(f".{number:03d}.measured")
         with disk_errors(folder):
             folder.mkdir(exist_ok=True)
-        variant = outcome.manifest.models[0]
-        return write(folder / "model.tflite", outcome.files[variant.file])
+        assert outcome.variant is not None
+        return write(folder / "model.tflite", outcome.files[outcome.variant.file])
 
     def put(self, trial: Trial, files: dict[str, bytes]) -> Trial:
         """Keep the files of a trial that has ended: its folder appears whole or not at all."""

@@ -21,7 +21,7 @@ from typing import Any
 
 from tflite_edge.records import errors
 from tflite_edge.records.errors import EXIT_BUG, EdgeError, MissingError, TargetError
-from tflite_edge.records.manifest import Manifest
+from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.recipe import Recipe
 
@@ -49,6 +49,11 @@ class Outcome:
     @property
     def manifest(self) -> Manifest:
         return from_plain(Manifest, json.loads(self.files["manifest.json"]))
+
+    @property
+    def variant(self) -> Variant | None:
+        """The one file that was made, if it was."""
+        return next((one for one in self.manifest.models if one.file in self.files), None)
 
 
 def run(task: Task) -> Outcome:
