@@ -1,6 +1,9 @@
 """The book: what is asked once, what outlives a kill, what is refused."""
 
+import sqlite3
+import time
 import warnings
+from contextlib import closing
 
 import pytest
 
@@ -87,6 +90,49 @@ def test_a_journal_that_was_cut_off_in_a_line_is_gone_on_with(tmp_path):
     two = again.ask()
     again.tell(two, done(two))
     assert len(opened(tmp_path).trials) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:200] + b"\xff\xfe" + text[200:],
+        lambda text: text + b"\0" * 64 + b"\n",
+        lambda text: text + b"[]\n",
+        lambda text: text + b"{}\n",
+        lambda text: text + b'{"op_code": 99, "worker_id": "x"}\n',
+    ],
+)
+def test_whatever_is_in_a_journal_it_is_named(tmp_path, damage):
+    book = opened(tmp_path)
+    one = book.ask()
+    book.tell(one, done(one))
+    journal = tmp_path / JOURNAL
+    journal.write_bytes(damage(journal.read_bytes()))
+    with pytest.raises(RecipeError, match="cannot be read"):
+        opened(tmp_path)
+
+
+def test_a_lock_that_a_killed_run_left_is_not_waited_for(tmp_path):
+    (tmp_path / f"{JOURNAL}.lock").touch()
+    start = time.monotonic()
+    opened(tmp_path)
+    assert time.monotonic() - start < 10
+
+
+def test_a_database_that_is_lost_midway_is_said_at_every_question_and_no_password_is_shown(tmp_path):
+    storage = f"sqlite:///{tmp_path}/study.db"
+    book = opened(tmp_path, storage=storage)
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database:
+        for table in ("trials", "studies", "study_user_attributes"):
+            database.execute(f"drop table {table}")
+        database.commit()
+    for question in (lambda: book.gained, lambda: book.noted("x"), lambda: book.note("x", 1), book.ask):
+        with pytest.raises(MissingError, match="does not answer"):
+            question()
+    with pytest.raises((UsageError, MissingError)) as refused:
+        opened(tmp_path, storage="postgresql://me:secret@127.0.0.1:1/x")
+    assert "secret" not in str(refused.value)
+    assert "127.0.0.1:1/x" in str(refused.value)
 
 
 def test_a_damaged_journal_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from contextlib import closing
 from dataclasses import replace
 
@@ -210,6 +211,28 @@ def test_what_is_to_be_typed_next_is_quoted(tmp_path):
     folder.mkdir()
     parts = show_search.study(search(folder, Budget(), trials=2), folder)
     assert any(f"tflite-edge convert '{folder}/best.toml'" in part for part in parts[1:])
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty manifest", "no models", "best.toml"])
+def test_a_damaged_folder_does_not_stop_the_study(tmp_path, damage):
+    budget = Budget(max_bytes=60_000)
+    before = search(tmp_path, budget, trials=3)
+    trial = tmp_path / "trials" / f"{before.best:03d}"
+    text = (tmp_path / "best.toml").read_bytes()
+    if damage == "gone":
+        shutil.rmtree(tmp_path / "trials")
+    elif damage == "best.toml":
+        (tmp_path / "best.toml").write_bytes(b"\xff")
+    else:
+        (trial / "manifest.json").write_text("" if damage == "empty manifest" else '{"models": []}')
+    study = search(tmp_path, budget, trials=3)
+    assert study.best == before.best
+    best = study.trial(study.best)
+    assert bool(best.file) == (damage == "best.toml")
+    assert ("damaged or gone" in best.why) == (damage != "best.toml")
+    assert read_recipe(str(tmp_path / "best.toml")).model == with_changes(BASE, best.changes).model
+    if damage == "best.toml":
+        assert (tmp_path / "best.toml").read_bytes() == text
 
 
 def test_longer_training_that_breaks_the_budget_is_not_taken(tmp_path):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 import warnings
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from tflite_edge.records.errors import MissingError, UsageError
 from tflite_edge.records.event import Event, Listener
 from tflite_edge.records.search import FAILED, Study, Trial
+from tflite_edge.search.book import without_password
 
 DATABASE = "mlflow.db"  # MLflow 3 refuses its plain files ("maintenance mode")
 METRICS = ("drop", "drop_ci", "top1", "bytes", "gzip_bytes", "latency_s", "energy_mj", "seconds")
@@ -65,7 +65,7 @@ class Logbook:
                 self.warned = True
                 first = next(iter(str(error).splitlines()), type(error).__name__)[:TEXT]
                 note = f"MLflow at {self.where} does not answer; the search goes on, and it is tried again: {first}"
-                self.listen(Event("mlflow", _without_password(note), warning=True))
+                self.listen(Event("mlflow", without_password(note), warning=True))
 
     def _write(self, study: Study, key: str) -> None:
         if self.client is None:
@@ -169,11 +169,6 @@ def _tags(trial: Trial) -> dict[str, str]:
     texts = {"state": trial.state, "origin": trial.origin, "scheme": trial.scheme, "sha256": trial.sha256}
     texts |= {"latency_on": trial.latency_on, "latency_kind": trial.latency_kind, "why": trial.why[:TEXT]}
     return {name: text for name, text in texts.items() if text}
-
-
-def _without_password(text: str) -> str:
-    """URLs without USER:PASSWORD@."""
-    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def _word(holds: bool) -> str:
