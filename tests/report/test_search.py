@@ -145,3 +145,22 @@ def test_one_trial_alone_and_only_failures_are_pages_as_well():
 
 def test_without_its_recipe_the_changes_are_told():
     assert "model.alpha = 0.25" in html(told(FRONT, best=2))
+
+
+def test_no_absolute_path_is_in_the_page():
+    failed = Trial(4, {}, "failed", why="no such file: '/home/somebody/photos/a.png'", point={"alpha": 1})
+    changes = {"optimize": [{"step": "distill", "teacher": "/home/somebody/t.h5"}]}
+    text = markdown(told(REFERENCE, replace(FRONT, changes=changes), failed, best=2))
+    assert "somebody" not in text
+    assert "a.png" in text
+    assert "t.h5" in text
+    assert 'file = "./../m.h5"' in markdown(told(FRONT, best=2, toml='[model]\nfile = "./../m.h5"\n'))
+
+
+def test_of_many_points_on_the_front_only_the_recommended_one_is_named():
+    many = [trial(n, 0.01 * n, 100_000 - n, front=True) for n in range(1, 60)]
+    text = html(told(REFERENCE, *many, best=7, budget=BUDGET))
+    pareto = text[text.index('id="pareto"') :]
+    pareto = pareto[: pareto.index("</svg>")]
+    assert ">7<" in pareto
+    assert ">8<" not in pareto

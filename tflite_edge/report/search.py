@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from tflite_edge.report.svg import number
 from tflite_edge.report.words import kib, milliseconds, percent, points, times, word
 
 BEST = "best.toml"
+NAMED = 40  # points of the front that can have their numbers beside them
 LEAST_WORST = 5.0  # points below float
 STATES = {COMPLETE: "", PRUNED: "stopped early", FAILED: "failed"}
 
@@ -129,9 +131,9 @@ def _recommended(found: Searched) -> Section:
         Table(["limit ", "budget", "found"], _budget(found)) if _budget(found) else Text("There was no budget.")
     )
     if best is not None and found.best_toml:
-        parts.append(Code(found.best_toml, "toml"))
+        parts.append(Code(_bare(found.best_toml), "toml"))
     elif best is not None:
-        parts.append(Items([f"{key} = {word(value)}" for key, value in best.changes.items()]))
+        parts.append(Items([f"{key} = {_bare(word(value))}" for key, value in best.changes.items()]))
     return Section("best", "The recommended recipe" if best else "Nothing keeps the budget", parts)
 
 
@@ -171,6 +173,7 @@ def _beyond(study: Study) -> str:
 
 def _front(found: Searched) -> Section:
     study = found.study
+    names = len(study.front) <= NAMED
     judged = [trial for trial in study.trials if trial.drop is not None and trial.bytes is not None]
     told = [trial for trial in judged if trial.drop is not None and trial.drop <= _worst(study)] or judged
     if not told:
@@ -181,7 +184,7 @@ def _front(found: Searched) -> Section:
         Panel(
             "gzipped" if compressed else "as stored",
             "KiB",
-            [_point(found, trial, (trial.size(compressed) or 0) / 1024) for trial in told],
+            [_point(found, trial, (trial.size(compressed) or 0) / 1024, names=names) for trial in told],
             (limit / 1024, "budget") if limit is not None else None,
         )
     ]
@@ -195,7 +198,7 @@ def _front(found: Searched) -> Section:
                 Panel(
                     f"latency, {kind}",
                     f"ms on {where}" if where else "ms",
-                    [_point(found, t, 1e3 * t.latency_s) for t in timed if t.latency_s is not None],
+                    [_point(found, t, 1e3 * t.latency_s, names=names) for t in timed if t.latency_s is not None],
                     (1e3 * limit_s, "budget") if mine and limit_s is not None else None,
                 )
             )
@@ -215,12 +218,14 @@ def _front(found: Searched) -> Section:
     return Section("front", "The front", [figure])
 
 
-def _point(found: Searched, trial: Trial, x: float) -> Point:
+def _point(found: Searched, trial: Trial, x: float, *, names: bool) -> Point:
     assert trial.drop is not None
     kind = _kind(found, trial)
     half = trial.drop_ci if kind in ("chosen", "made") else None
     low, high = (None, None) if half is None else (-trial.drop - half, -trial.drop + half)
-    label = str(trial.number) if kind in ("chosen", "made") else "float" if kind == "original" else ""
+    label = (
+        str(trial.number) if kind == "chosen" or (kind == "made" and names) else "float" if kind == "original" else ""
+    )
     return Point(x, -trial.drop, label, kind, low, high, f"{_called(trial)}: {_point_words(trial)}")
 
 
@@ -285,6 +290,11 @@ def _over(value: float | None, by: float) -> float | None:
     return None if value is None else value / by
 
 
+def _bare(text: str) -> str:
+    """The text with absolute paths cut to their last part: whose machine it was is nobody's business."""
+    return re.sub(r"""(?<![\w.:/])/(?:[^\s/'":,;]+/)+(?=[^\s/'":,;])""", "", text)
+
+
 def _trials(found: Searched) -> Section:
     study = found.study
     if not study.trials:
@@ -297,7 +307,7 @@ def _trials(found: Searched) -> Section:
     table = _table(found, study.trials, full=True)
     failed = [trial for trial in study.trials if trial.state == FAILED]
     parts += [table] if not parts else []
-    parts += [Note(f"{_called(trial)} failed", [_point_words(trial), trial.why]) for trial in failed]
+    parts += [Note(f"{_called(trial)} failed", [_point_words(trial), _bare(trial.why)]) for trial in failed]
     return Section("trials", "All trials", parts)
 
 
