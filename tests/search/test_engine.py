@@ -10,7 +10,7 @@ import pytest
 
 from tests.search.made import BASE, FULL, numbers, outcome
 from tflite_edge.cli import show_search
-from tflite_edge.records.errors import EdgeError, InputError, MissingError, ModelError, RecipeError, TargetError
+from tflite_edge.records.errors import EdgeError, MissingError, ModelError, RecipeError, TargetError
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.recipe import DataSource, ModelSource, Recipe, read_recipe, with_changes
 from tflite_edge.records.search import Budget, Study
@@ -204,6 +204,27 @@ def test_a_trial_without_a_file_or_a_score_failed(tmp_path, change):
     failed = [trial for trial in study.trials if trial.state == "failed"]
     assert {trial.why for trial in failed} == {"no file was made and scored"}
     assert any("1 failed (" in part or "2 failed (" in part for part in show_search.study(study, tmp_path)[1:])
+
+
+def test_what_is_known_of_the_data_is_told(tmp_path):
+    def make(recipe):
+        found = outcome(recipe)
+        manifest = json.loads(found.files["manifest.json"])
+        manifest["source"] |= {"why": {"normalize": "none of them fits well: name it with --normalize"}, "notes": ["n"]}
+        return replace(found, files={**found.files, "manifest.json": json.dumps(manifest).encode()})
+
+    parts = show_search.study(search(tmp_path, Budget(), Made(make), trials=1), tmp_path)
+    assert "the float model: normalize: none of them fits well: name it with --normalize; n" in parts
+
+
+def test_each_trial_that_has_ended_is_a_line(tmp_path):
+    told = []
+    study = search(tmp_path, Budget(max_bytes=60_000), trials=6, told=told)
+    lines = [event.note for event in told if event.step == "trial"]
+    assert sorted(int(line.partition(":")[0]) for line in lines) == list(range(7))
+    plain = next(trial for trial in study.trials if trial.origin == "plain int8")
+    assert f"{plain.number}: int8, 97.7 KiB, top-1 95.00 %, bytes 100,000 above 60,000, 1 s" in lines
+    assert all(event.total == 0 for event in told if event.step == "trial")
 
 
 def test_what_is_to_be_typed_next_is_quoted(tmp_path):

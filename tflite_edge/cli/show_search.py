@@ -8,6 +8,7 @@ from typing import Any
 
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.search import COMPLETE, FAILED, PRUNED, Study, Trial
+from tflite_edge.search.words import recipe_words
 
 KIB = 1024
 
@@ -19,6 +20,9 @@ def study(found: Study, out: Path) -> list[Table | str]:
     if near is not None and near not in shown:
         shown.append(near)
     parts: list[Table | str] = [_table(found, shown)] if shown else []
+    reference = next((trial for trial in found.trials if trial.origin == "reference"), None)
+    if reference is not None and reference.why:
+        parts.append(f"the float model: {reference.why}")
     if best is not None:
         parts.append(f"recommended: trial {best.number}, {found.why}")
         parts.append(f"made again, bit for bit (SHA-256 {best.sha256[:12]}): {_again(out)}")
@@ -41,7 +45,7 @@ def _table(found: Study, shown: list[Trial]) -> Table:
         [
             _mark(trial, found),
             str(trial.number),
-            recipe(trial, found),
+            recipe_words(trial, found.recipe.model),
             _number(trial.bytes, KIB),
             _number(trial.gzip_bytes, KIB),
             "-" if trial.top1 is None else f"{100 * trial.top1:.2f}",
@@ -56,29 +60,6 @@ def _table(found: Study, shown: list[Trial]) -> Table:
 
 def _mark(trial: Trial, found: Study) -> str:
     return "*" if trial.number == found.best else "~" if trial.number == found.nearest else ""
-
-
-def recipe(trial: Trial, found: Study) -> str:
-    """What makes the trial, in few words: only what differs from the recipe's own model."""
-    if not trial.point:
-        return "the float model" if trial.origin == "reference" else "the recipe's own steps"
-    point, words = trial.point, []
-    full = found.recipe.model
-    if "alpha" in point and point["alpha"] != full.alpha:
-        words.append(f"alpha {point['alpha']:g}")
-    if "input" in point and list(point["input"]) != list(full.input or ()):
-        words.append("x".join(map(str, point["input"][:2])))
-    if point.get("channels"):
-        words.append(f"channels -{point['channels']:.0%}")
-    if point.get("distill"):
-        words.append("taught")
-    if point.get("prune"):
-        words.append(f"prune {point['prune']:.0%}")
-    if point.get("cluster"):
-        words.append(f"cluster {point['cluster']}")
-    if point.get("threads", 1) != 1:
-        words.append(f"{point['threads']} threads")
-    return ", ".join([*words, str(point["scheme"])])
 
 
 def _number(value: Any, unit: float) -> str:

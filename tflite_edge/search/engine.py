@@ -25,6 +25,7 @@ from tflite_edge.search.pool import Pool
 from tflite_edge.search.shelf import Shelf
 from tflite_edge.search.space import Point, Space
 from tflite_edge.search.trial import Outcome, Task
+from tflite_edge.search.words import trial_words
 
 REFERENCE, RECIPE, PROBE = "reference", "recipe", "probe"
 # The probe is untrained: weights that were trained are a little smaller, and much so where they are compressed.
@@ -197,6 +198,10 @@ class Search:
         whole = self.space.largest
         same = all(run.point.get(name, whole.get(name)) == whole.get(name) for name in ("alpha", "input"))
         trial = judged(blank, outcome, reading, self.reference, same=same)
+        if run.origin == REFERENCE and trial.state != FAILED:
+            source = outcome.manifest.source
+            told = [trial.why, *(f"{key}: {why}" for key, why in source.why.items()), *source.notes]
+            trial = replace(trial, why="; ".join(filter(None, told)))
         if trial.state == FAILED and run.short is None:
             self._end(run, trial, {})
         elif run.short is not None:
@@ -238,6 +243,7 @@ class Search:
             self.book.tell(run.asked, trial, gained)
         else:
             self._keep(trial)
+        self.listen(Event("trial", trial_words(trial, self.space.recipe.model, self.budget)))
         if trial.origin == REFERENCE:
             held, self.held = self.held, []
             for waiting in held:
