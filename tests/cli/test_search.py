@@ -45,7 +45,8 @@ def test_what_cannot_be_is_refused_at_once(edge, tmp_path, arguments, code, word
 
 
 @pytest.mark.parametrize(
-    ("text", "bytes_"), [("200k", 200_000), ("1.5M", 1_500_000), ("195KiB", 199_680), ("7", 7), ("2 kb", 2000), ("0.57k", 570)]
+    ("text", "bytes_"),
+    [("200k", 200_000), ("1.5M", 1_500_000), ("195KiB", 199_680), ("7", 7), ("2 kb", 2000), ("0.57k", 570)],
 )
 def test_sizes(text, bytes_):
     assert Bytes().convert(text, None, None) == bytes_

@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 @click.option(
     "--mlflow", default="", metavar="PLACE", help="Log trials there too: a folder, sqlite:///FILE, or a server's URL."
 )
-@click.option("--seed", type=click.IntRange(0, SEEDS - 1), default=7, show_default=True, help="Of the choice of points.")
+@click.option(
+    "--seed", type=click.IntRange(0, SEEDS - 1), default=7, show_default=True, help="Of the choice of points."
+)
 @click.option("--data", "data__source", metavar="DATA", help="As in convert.")
 @click.option("--train-epochs", "train__epochs", type=int, help="Epochs of a zoo model's own training.")
 @click.option("--tune-epochs", "tune__epochs", type=int, help="Epochs of fine-tuning in each step.")

@@ -54,7 +54,9 @@ class Cluster:
     def __init__(self, workers: int = 2, address: str = "") -> None:
         dask, distributed = _dask()
         _refuse_strange(address)
-        self.address, self.local, self.client = address, None, None
+        self.address = address
+        self.local: Any = None
+        self.client: Any = None
         self._futures: set[Any] = set()
         try:
             self._open(dask, distributed, workers, address)

@@ -76,10 +76,11 @@ class Shelf:
             keep = trial.front or trial.number in numbers
             if not keep:
                 shutil.rmtree(self.place(trial.number), ignore_errors=True)
-            if keep and trial.file and self._manifest(trial) is None:
-                lost = "its folder is damaged or gone: convert its changes again"
-                trial = replace(trial, file="", why="; ".join(filter(None, (trial.why, lost))))
-            found.append(trial if keep else replace(trial, file=""))
+            why = trial.why
+            if there := keep and bool(trial.file):
+                there = self._manifest(trial) is not None
+                why = "; ".join(filter(None, (why, "" if there else "its folder is damaged or gone: convert it again")))
+            found.append(replace(trial, why=why, file=trial.file if there else ""))
         return found
 
     def _manifest(self, trial: Trial) -> Manifest | None:

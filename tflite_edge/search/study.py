@@ -116,7 +116,7 @@ def contents(recipe: Recipe) -> Identity:
     """SHA-256 of what the recipe names and a study may not find changed: files of models, the representative data."""
     from tflite_edge.tf.data.sources import open_source
 
-    teachers = [step["teacher"] for step in recipe.optimize if os.path.isabs(step.get("teacher", ""))]
+    teachers = [step["teacher"] for step in recipe.optimize if Path(step.get("teacher", "")).is_absolute()]
     found: Identity = {f"teacher {path}": sha256(Path(path)) for path in teachers}
     if recipe.model.file:
         found["model.file, its content"] = sha256(Path(recipe.model.file))

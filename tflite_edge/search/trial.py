@@ -62,7 +62,9 @@ def run(task: Task) -> Outcome:
     try:
         return _run(task, start)
     except OSError as error:  # of this machine and not of the recipe: its disk, its processes
-        lacking = MissingError("the trial cannot be run here", evidence=str(error), do="free some space, then run again")
+        lacking = MissingError(
+            "the trial cannot be run here", evidence=str(error), do="free some space, then run again"
+        )
         return Outcome(time.perf_counter() - start, lacking)
 
 
