@@ -43,6 +43,8 @@ def report(
     folder: Path, out: Path | None = None, *, deadline_s: float = DEADLINE_S, listen: Listener = silent
 ) -> Written:
     """Write report.html, report.md and MODEL_CARD.md about `folder` into `out`, or into itself. Raises EdgeError."""
+    if folder.name in (search.FILE, MANIFEST) and folder.is_file():
+        folder = folder.parent
     if (folder / search.FILE).is_file():
         searched = read_search(folder)
         return _write("search", search_page.page(searched), out or folder, {}, list(searched.missing))

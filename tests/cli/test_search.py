@@ -15,6 +15,10 @@ from tflite_edge.cli.quantity import Bytes, Latency
 
 REFUSED = [
     (["mobilenet", "--max-bytes", "many"], 2, "no size"),
+    (["mobilenet", "--max-bytes", "9" * 400], 2, "no size"),
+    (["mobilenet", "--max-latency", "9" * 400 + "ms@local"], 2, "must be a number"),
+    (["mobilenet", "--max-drop", "inf"], 2, "must be a number"),
+    (["mobilenet", "--seed", "4294967296"], 2, "seed"),
     (["mobilenet", "--max-latency", "10"], 2, "no duration"),
     (["mobilenet", "--max-latency", "10ms@pi9"], 2, "no board 'pi9'"),
     (["mobilenet", "--max-latency", "10ms@pi5"], 2, "no latency can be predicted for pi5"),
@@ -29,6 +33,7 @@ REFUSED = [
     (["nothing.h5", "--data", "digits"], 3, "no model file"),
     (["resnet8", "--scheduler", "tcp://127.0.0.1:1"], 5, "no Dask scheduler answers"),
     (["resnet8", "--storage", "nonsense"], 2, "no storage"),
+    (["resnet8", "--mlflow", "ftp://somewhere"], 2, "no place for MLflow's runs"),
 ]
 
 
@@ -40,7 +45,8 @@ def test_what_cannot_be_is_refused_at_once(edge, tmp_path, arguments, code, word
 
 
 @pytest.mark.parametrize(
-    ("text", "bytes_"), [("200k", 200_000), ("1.5M", 1_500_000), ("195KiB", 199_680), ("7", 7), ("2 kb", 2000)]
+    ("text", "bytes_"),
+    [("200k", 200_000), ("1.5M", 1_500_000), ("195KiB", 199_680), ("7", 7), ("2 kb", 2000), ("0.57k", 570)],
 )
 def test_sizes(text, bytes_):
     assert Bytes().convert(text, None, None) == bytes_

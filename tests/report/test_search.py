@@ -69,7 +69,7 @@ def test_predicted_and_measured_latencies_have_columns_and_axes_of_their_own():
 
 def test_a_budget_that_nothing_keeps_names_the_nearest():
     one = told(REFERENCE, OTHERS[0], nearest=1, why="bytes stand in the way")
-    assert one.verdict == "degraded"
+    assert one.verdict == "failed"  # as search itself says
     assert one.headline.startswith("None of 2 trials keeps the budget. Nearest is trial 1 (plain int8): 293.0 KiB")
     assert "Nothing keeps the budget" in html(one)
 
@@ -88,7 +88,18 @@ def test_a_budget_that_nothing_keeps_names_the_nearest():
 def test_figures_that_nobody_can_have_measured_are_named(change, place):
     assert nonsense(study(REFERENCE, *OTHERS, budget=BUDGET)) == ""
     assert nonsense(study(REFERENCE, replace(FRONT, **change), budget=BUDGET)) == place
-    assert nonsense(study(budget=replace(BUDGET, max_latency_s=float("inf")))) == "budget: max_latency_s: inf"
+    assert nonsense(study(budget=replace(BUDGET, max_latency_s=1e300))) == "budget: max_latency_s: 1e+300"
+    assert nonsense(study(budget=replace(BUDGET, max_bytes=10**400))) == "budget: max_bytes: a number of 401 digits"
+
+
+def test_a_latency_of_any_of_the_boards_is_held_against_the_budget():
+    boards = ["ssh://one", "ssh://two"]
+    timed = [
+        trial(n + 1, 0.1 * n, 50_000 + n, latency_s=0.001, latency_kind="measured", latency_on=board)
+        for n, board in enumerate(boards * 2)
+    ]
+    text = html(told(REFERENCE, *timed, best=1, budget=Budget(200_000, 0.02, ",".join(boards), 1.0)))
+    assert "ms on ssh://one,ssh://two" in text
 
 
 @settings(max_examples=100, deadline=None)
@@ -134,3 +145,22 @@ def test_one_trial_alone_and_only_failures_are_pages_as_well():
 
 def test_without_its_recipe_the_changes_are_told():
     assert "model.alpha = 0.25" in html(told(FRONT, best=2))
+
+
+def test_no_absolute_path_is_in_the_page():
+    failed = Trial(4, {}, "failed", why="no such file: '/home/somebody/photos/a.png'", point={"alpha": 1})
+    changes = {"optimize": [{"step": "distill", "teacher": "/home/somebody/t.h5"}]}
+    text = markdown(told(REFERENCE, replace(FRONT, changes=changes), failed, best=2))
+    assert "somebody" not in text
+    assert "a.png" in text
+    assert "t.h5" in text
+    assert 'file = "./../m.h5"' in markdown(told(FRONT, best=2, toml='[model]\nfile = "./../m.h5"\n'))
+
+
+def test_of_many_points_on_the_front_only_the_recommended_one_is_named():
+    many = [trial(n, 0.01 * n, 100_000 - n, front=True) for n in range(1, 60)]
+    text = html(told(REFERENCE, *many, best=7, budget=BUDGET))
+    pareto = text[text.index('id="pareto"') :]
+    pareto = pareto[: pareto.index("</svg>")]
+    assert ">7<" in pareto
+    assert ">8<" not in pareto

@@ -1,6 +1,9 @@
 """The book: what is asked once, what outlives a kill, what is refused."""
 
+import sqlite3
+import time
 import warnings
+from contextlib import closing
 
 import pytest
 
@@ -89,6 +92,49 @@ def test_a_journal_that_was_cut_off_in_a_line_is_gone_on_with(tmp_path):
     assert len(opened(tmp_path).trials) == 2
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:200] + b"\xff\xfe" + text[200:],
+        lambda text: text + b"\0" * 64 + b"\n",
+        lambda text: text + b"[]\n",
+        lambda text: text + b"{}\n",
+        lambda text: text + b'{"op_code": 99, "worker_id": "x"}\n',
+    ],
+)
+def test_whatever_is_in_a_journal_it_is_named(tmp_path, damage):
+    book = opened(tmp_path)
+    one = book.ask()
+    book.tell(one, done(one))
+    journal = tmp_path / JOURNAL
+    journal.write_bytes(damage(journal.read_bytes()))
+    with pytest.raises(RecipeError, match="cannot be read"):
+        opened(tmp_path)
+
+
+def test_a_lock_that_a_killed_run_left_is_not_waited_for(tmp_path):
+    (tmp_path / f"{JOURNAL}.lock").touch()
+    start = time.monotonic()
+    opened(tmp_path)
+    assert time.monotonic() - start < 10
+
+
+def test_a_database_that_is_lost_midway_is_said_at_every_question_and_no_password_is_shown(tmp_path):
+    storage = f"sqlite:///{tmp_path}/study.db"
+    book = opened(tmp_path, storage=storage)
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database:
+        for table in ("trials", "studies", "study_user_attributes"):
+            database.execute(f"drop table {table}")
+        database.commit()
+    for question in (lambda: book.gained, lambda: book.noted("x"), lambda: book.note("x", 1), book.ask):
+        with pytest.raises(MissingError, match="does not answer"):
+            question()
+    with pytest.raises((UsageError, MissingError)) as refused:
+        opened(tmp_path, storage="postgresql://me:secret@127.0.0.1:1/x")
+    assert "secret" not in str(refused.value)
+    assert "127.0.0.1:1/x" in str(refused.value)
+
+
 def test_a_damaged_journal_is_named(tmp_path):
     (tmp_path / JOURNAL).write_text("this is\nno journal\n")
     with pytest.raises(RecipeError, match="cannot be read"):
@@ -100,6 +146,21 @@ def test_another_recipe_under_an_old_study_is_refused_with_what_differs(tmp_path
     with pytest.raises(RecipeError) as refused:
         opened(tmp_path, identity={"tune.epochs": 4, "data": "x"})
     assert refused.value.evidence == "tune.epochs: 8 then, 4 now"
+
+
+@pytest.mark.parametrize("limits", [{"max_drop": float("inf")}, {"max_drop": float("nan")}])
+def test_a_limit_that_is_no_number_is_refused(limits):
+    with pytest.raises(UsageError, match="must be a number"):
+        Budget(**limits)
+    with pytest.raises(UsageError, match="must be a number"):
+        Budget(max_latency_s=limits["max_drop"], latency_on="local")
+
+
+def test_the_largest_seed_is_good_also_when_the_study_goes_on(tmp_path):
+    for _ in range(3):
+        book = opened(tmp_path, seed=2**32 - 1, sampler="random")
+        one = book.ask()
+        book.tell(one, done(one))
 
 
 def test_two_searches_on_one_study_are_refused(tmp_path):

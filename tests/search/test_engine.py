@@ -2,18 +2,21 @@
 
 import json
 import math
+import shutil
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from tests.search.made import BASE, FULL, numbers, outcome
-from tflite_edge.records.errors import EdgeError, MissingError, ModelError, TargetError
+from tflite_edge.cli import show_search
+from tflite_edge.records.errors import EdgeError, MissingError, ModelError, RecipeError, TargetError
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.recipe import DataSource, ModelSource, Recipe, read_recipe, with_changes
 from tflite_edge.records.search import Budget, Study
 from tflite_edge.search.book import Book
 from tflite_edge.search.engine import Plan, Search
+from tflite_edge.search.meter import Reading
 from tflite_edge.search.pool import Here
 from tflite_edge.search.space import space_of
 from tflite_edge.search.trial import Outcome
@@ -32,14 +35,14 @@ class Made:
         return self.make(task.recipe)
 
 
-def search(folder, budget, made=None, *, recipe=BASE, told=None, **more):
+def search(folder, budget, made=None, *, recipe=BASE, told=None, meter=None, **more):
     made = made or Made()
     plan = Plan(budget, folder, **{"trials": 20, **more})
     space = space_of(recipe, budget, images=True, width=1.0, smallest=32)
     book = Book(folder, space, budget, {"a": 1}, name="n", seed=plan.seed, first=2 if recipe.optimize else 1)
     listen = told.append if told is not None else lambda event: None
     with closing(Here(made)) as pool:
-        return Search(plan, space, book, pool=pool, meter=None, listen=listen).run()
+        return Search(plan, space, book, pool=pool, meter=meter, listen=listen).run()
 
 
 def written(folder):
@@ -156,11 +159,14 @@ def test_when_everything_fails_the_search_says_so_and_stops(tmp_path):
     def make(recipe):
         return outcome(recipe) if recipe.convert.quantize == ("float32",) else Outcome(1.0, ModelError("no such layer"))
 
-    with pytest.raises(EdgeError, match="all of the first 5 trials failed"):
+    with pytest.raises(EdgeError, match="all of the first 5 trials failed") as failed:
         search(tmp_path, Budget(), Made(make))
+    assert failed.value.exit_code == 3
     (tmp_path / "other").mkdir()
-    with pytest.raises(EdgeError, match="the float model cannot be made"):
-        search(tmp_path / "other", Budget(), Made(lambda recipe: Outcome(1.0, ModelError("no such layer"))))
+    for error, code in ((ModelError("no such layer"), 3), (TargetError("it crashed"), 5)):
+        with pytest.raises(EdgeError, match="the float model cannot be made") as failed:
+            search(tmp_path / "other", Budget(), Made(lambda recipe, error=error: Outcome(1.0, error)))
+        assert failed.value.exit_code == code
 
 
 def test_a_full_disk_ends_the_search_and_it_goes_on_later(tmp_path):
@@ -182,6 +188,87 @@ def test_longer_training_that_makes_it_worse_is_not_taken(tmp_path):
     worse = [trial for trial in study.trials if "epochs were worse" in trial.why]
     assert worse
     assert all(trial.epochs == 2 for trial in worse)
+
+
+@pytest.mark.parametrize("change", [{"score": None}, {"file": ""}, None])
+def test_a_trial_without_a_file_or_a_score_failed(tmp_path, change):
+    def make(recipe):
+        found = outcome(recipe)
+        if not recipe.optimize:
+            return found
+        manifest = json.loads(found.files["manifest.json"])
+        manifest["models"] = [manifest["models"][0] | change] if change else []
+        return replace(found, files={**found.files, "manifest.json": json.dumps(manifest).encode()})
+
+    study = search(tmp_path, Budget(latency_on="ssh://pi"), Made(make), trials=3, meter=Board({1: 0.1, 2: 0.1, 4: 0.1}))
+    failed = [trial for trial in study.trials if trial.state == "failed"]
+    assert {trial.why for trial in failed} == {"no file was made and scored"}
+    assert any("1 failed (" in part or "2 failed (" in part for part in show_search.study(study, tmp_path)[1:])
+
+
+def test_what_is_known_of_the_data_is_told(tmp_path):
+    def make(recipe):
+        found = outcome(recipe)
+        manifest = json.loads(found.files["manifest.json"])
+        manifest["source"] |= {"why": {"normalize": "none of them fits well: name it with --normalize"}, "notes": ["n"]}
+        return replace(found, files={**found.files, "manifest.json": json.dumps(manifest).encode()})
+
+    parts = show_search.study(search(tmp_path, Budget(), Made(make), trials=1), tmp_path)
+    assert "the float model: normalize: none of them fits well: name it with --normalize; n" in parts
+
+
+def test_each_trial_that_has_ended_is_a_line(tmp_path):
+    told = []
+    study = search(tmp_path, Budget(max_bytes=60_000), trials=6, told=told)
+    lines = [event.note for event in told if event.step == "trial"]
+    assert sorted(int(line.partition(":")[0]) for line in lines) == list(range(7))
+    plain = next(trial for trial in study.trials if trial.origin == "plain int8")
+    assert f"{plain.number}: int8, 97.7 KiB, top-1 95.00 %, bytes 100,000 above 60,000, 1 s" in lines
+    assert all(event.total == 0 for event in told if event.step == "trial")
+
+
+def test_what_is_to_be_typed_next_is_quoted(tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    parts = show_search.study(search(folder, Budget(), trials=2), folder)
+    assert any(f"tflite-edge convert '{folder}/best.toml'" in part for part in parts[1:])
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty manifest", "no models", "best.toml"])
+def test_a_damaged_folder_does_not_stop_the_study(tmp_path, damage):
+    budget = Budget(max_bytes=60_000)
+    before = search(tmp_path, budget, trials=3)
+    trial = tmp_path / "trials" / f"{before.best:03d}"
+    text = (tmp_path / "best.toml").read_bytes()
+    if damage == "gone":
+        shutil.rmtree(tmp_path / "trials")
+    elif damage == "best.toml":
+        (tmp_path / "best.toml").write_bytes(b"\xff")
+    else:
+        (trial / "manifest.json").write_text("" if damage == "empty manifest" else '{"models": []}')
+    study = search(tmp_path, budget, trials=3)
+    assert study.best == before.best
+    best = study.trial(study.best)
+    assert bool(best.file) == (damage == "best.toml")
+    assert ("damaged or gone" in best.why) == (damage != "best.toml")
+    assert read_recipe(str(tmp_path / "best.toml")).model == with_changes(BASE, best.changes).model
+    if damage == "best.toml":
+        assert (tmp_path / "best.toml").read_bytes() == text
+
+
+def test_longer_training_that_breaks_the_budget_is_not_taken(tmp_path):
+    def make(recipe):
+        found = outcome(recipe)
+        if recipe.tune.epochs < 8 or not recipe.optimize:
+            return found
+        manifest = json.loads(found.files["manifest.json"])
+        manifest["models"][0]["gzip_bytes"] = int(1.2 * manifest["models"][0]["gzip_bytes"])
+        return replace(found, files={**found.files, "manifest.json": json.dumps(manifest).encode()})
+
+    study = search(tmp_path, Budget(max_bytes=43_000, compressed=True), Made(make), trials=14)
+    kept = [trial for trial in study.trials if "epochs do not keep the budget: bytes" in trial.why]
+    assert kept
+    assert all(trial.feasible and trial.epochs == 2 for trial in kept)
 
 
 def test_drops_are_against_one_model_and_unpaired_where_the_width_differs(tmp_path):
@@ -226,3 +313,50 @@ def test_the_listener_hears_best_front_and_time_left(tmp_path):
     assert [event.done for event in told if event.step == "search"][-1] == 4
     assert "KiB, front" in told[-1].note
     assert "s left" in told[-1].note
+
+
+class Board:
+    """A meter that reads from a table: threads -> seconds."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def submit(self, model, threads, done):
+        done(Reading(self.seconds[threads], "measured", "ssh://pi"))
+
+
+def test_the_probe_is_as_fast_as_the_best_number_of_threads(tmp_path):
+    budget = Budget(max_latency_s=0.003, latency_on="ssh://pi")
+    study = search(tmp_path, budget, meter=Board({1: 0.004, 2: 0.0025, 4: 0.0015}), trials=6)
+    assert study.trial(study.best).latency_s <= 0.003
+    (tmp_path / "slow").mkdir()
+    study = search(tmp_path / "slow", budget, meter=Board({1: 0.009, 2: 0.007, 4: 0.006}), trials=6)
+    assert study.best is None
+    assert "latency ms 6 above 3" in study.why
+
+
+@pytest.mark.parametrize("error", [ModelError("no layer whose channels can be removed"), TargetError("crashed")])
+def test_a_probe_that_cannot_be_made_tells_nothing_and_the_others_are_tried(tmp_path, error):
+    def make(recipe):
+        channels = any(step["step"] == "channels" for step in recipe.optimize)
+        return Outcome(1.0, error) if channels else outcome(recipe)
+
+    told = []
+    study = search(tmp_path, Budget(max_bytes=120_000), Made(make), trials=6, told=told)
+    assert study.best is not None
+    assert any(error.what in event.note for event in told)
+
+
+def test_a_point_that_is_no_recipe_is_one_failed_trial(tmp_path, monkeypatch):
+    made = Search._recipe
+
+    def refuse(self, changes):
+        if changes["convert.quantize"] == ["float16"]:
+            raise RecipeError("these do not go together")
+        return made(self, changes)
+
+    monkeypatch.setattr(Search, "_recipe", refuse)
+    study = search(tmp_path, Budget())
+    assert len(study.trials) == 21
+    failed = [trial for trial in study.trials if trial.state == "failed"]
+    assert {trial.why for trial in failed} == {"these do not go together"}

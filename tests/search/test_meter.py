@@ -64,7 +64,7 @@ def test_a_board_measures_one_file_at_a_time(dense, monkeypatch):
 
     both = threading.Barrier(2)
     monkeypatch.setattr(Machine, "bench", bench)
-    devices = ["ssh://one", "ssh://two"]
+    devices = ["ssh://one", "ssh://two", "ssh://one"]
     with closing(Meter(Budget(latency_on=",".join(devices)), devices)) as meter:
         assert len(read(meter, dense, 6)) == 6
     assert max(count for seen in most for count in seen.values()) == 1

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tflite_edge.search.pool import about
+import pytest
+
+from tflite_edge.records.errors import UsageError
+from tflite_edge.search.pool import Cluster, about
 
 CODE = """
 import queue
@@ -43,6 +46,17 @@ def test_a_trial_that_kills_its_worker_is_begun_once_more_then_failed_and_the_ne
     )
     assert done.stdout.splitlines() == ["TargetError its worker died 2 times", "a task was done, with None threads"]
     assert "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tls://127.0.0.1:1", "ucx://127.0.0.1:1", "nonsense", "inproc://x", "tcp://127.0.0.1:x", "tcp://:1", "tcp://[::1"],
+)
+def test_what_is_no_scheduler_is_refused_at_once(address):
+    """Dask's own client is not begun: a half-made one takes 20 s to be let go."""
+    with pytest.raises(UsageError, match="is no scheduler that can be asked") as refused:
+        Cluster(1, address)
+    assert "tcp://HOST:8786" in refused.value.do
 
 
 def test_what_a_worker_is_asked_for_is_what_bytes_depend_on():

@@ -83,3 +83,14 @@ def test_a_tuned_point_is_tuned_shortly_first():
     assert space.rungs(space.largest | {"channels": 0.5}) == (2, 8)
     one = zoo(recipe=with_changes(BASE, {"tune.epochs": 1}))
     assert one.rungs(one.largest | {"channels": 0.5}) == (1,)
+
+
+@pytest.mark.parametrize("convert", [Convert(("int8",), per_tensor=True), Convert(("int8",), quantizer="litert")])
+def test_what_does_not_go_together_with_qat_is_not_searched_with_it(convert):
+    space = zoo(recipe=Recipe(BASE.model, convert=convert))
+    assert "do not go together" in space.words["int8+qat"]
+    schemes = next(axis.values for axis in space.axes if axis.name == "scheme")
+    assert "int8" in schemes
+    assert "int8+qat" not in schemes
+    for point in space.all():
+        with_changes(space.recipe, space.changes(point))

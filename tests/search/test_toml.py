@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tflite_edge.records.recipe import ModelSource, Recipe, read_recipe, with_changes
+from tflite_edge.records.recipe import DataSource, ModelSource, Recipe, read_recipe, with_changes
 from tflite_edge.records.verdict import Gates
 from tflite_edge.search.toml import recipe_text
 
@@ -31,3 +31,9 @@ def test_what_is_awkward_to_write(tmp_path):
     assert again(recipe, tmp_path) == recipe
     odd = Recipe(ModelSource(file=str(tmp_path / 'm "1" é.h5')), replace(recipe.data, source=str(tmp_path / "d\n")))
     assert again(odd, tmp_path) == odd
+
+
+@pytest.mark.parametrize("name", ["a\x7fb.h5", "a\x07b.h5", "a\u2028b.h5", "a\tb\n.h5", "a\x1bb.h5"])
+def test_a_name_with_control_characters_also_in_the_head(tmp_path, name):
+    recipe = Recipe(ModelSource(file=str(tmp_path / name)), DataSource("digits"))
+    assert again(recipe, tmp_path, head=f"a search over {recipe.name}") == recipe

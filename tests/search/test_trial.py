@@ -71,6 +71,13 @@ def test_a_disk_that_is_full_is_no_fault_of_the_recipe(tmp_path, monkeypatch):
     assert MissingError.__name__ in (tmp_path / trial.RESULT).read_text()
 
 
+def test_a_machine_that_has_no_place_for_the_trial_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    found = run(Task(RECIPE, str(tmp_path)))
+    assert type(found.error) is MissingError
+    assert "nowhere" in found.error.evidence
+
+
 def test_the_process_ends_with_the_one_that_began_it(tmp_path):
     """Also when that one is killed and can do nothing about it."""
     code = (

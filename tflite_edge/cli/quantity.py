@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import click
 
 from tflite_edge.cli.duration import Duration
 
+MOST = 2**53
 UNITS_BYTES = {"": 1, "b": 1, "k": 1000, "kb": 1000, "kib": 1024, "m": 10**6, "mb": 10**6, "mib": 1 << 20}
 
 
@@ -23,9 +25,9 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]  # generic in newer rele
         match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-z]*)", str(value).strip())
         if match is None or match[2].lower() not in UNITS_BYTES:
             self.fail(f"{value!r} is no size: a number of bytes, such as 200000, 200k or 195KiB")
-        found = int(float(match[1]) * UNITS_BYTES[match[2].lower()])
-        if found < 1:
-            self.fail(f"{value!r} is no size at all")
+        found = int(Decimal(match[1]) * UNITS_BYTES[match[2].lower()])
+        if not 1 <= found <= MOST:
+            self.fail(f"{value!r} is no size that a file has")
         return found
 
 

@@ -14,6 +14,8 @@ from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.errors import EXIT_GATE, EXIT_OK, UsageError
 from tflite_edge.records.verdict import FAILED, OK
 
+SEEDS = 2**32  # NumPy's, of which the sampler is made
+
 if TYPE_CHECKING:
     from tflite_edge.records.search import Budget
     from tflite_edge.search.pool import Pool
@@ -43,7 +45,12 @@ if TYPE_CHECKING:
 @click.option(
     "--storage", default="", metavar="URL", help="The study in a database: sqlite:///study.db, postgresql://..."
 )
-@click.option("--seed", type=int, default=7, show_default=True, help="Of the choice of points.")
+@click.option(
+    "--mlflow", default="", metavar="PLACE", help="Log trials there too: a folder, sqlite:///FILE, or a server's URL."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, SEEDS - 1), default=7, show_default=True, help="Of the choice of points."
+)
 @click.option("--data", "data__source", metavar="DATA", help="As in convert.")
 @click.option("--train-epochs", "train__epochs", type=int, help="Epochs of a zoo model's own training.")
 @click.option("--tune-epochs", "tune__epochs", type=int, help="Epochs of fine-tuning in each step.")
@@ -61,6 +68,7 @@ def command(source: str, out: Path, sink: Sink, **options: Any) -> int:
     tflite-edge search my_model.h5 --data photos/ --max-bytes 100k --compressed --time 2h
     tflite-edge search mobilenet --max-drop 1 --scheduler tcp://127.0.0.1:8786
     tflite-edge search mobilenet --max-latency 5ms --devices ssh://pi1,ssh://pi2
+    tflite-edge search mobilenet --max-drop 1 --mlflow http://127.0.0.1:5000
     tflite-edge convert build/search/best.toml          the recommended one, bit for bit
     """
     from tflite_edge.cli import show_search
@@ -71,9 +79,10 @@ def command(source: str, out: Path, sink: Sink, **options: Any) -> int:
 
     changes = {name.replace("__", "."): value for name, value in options.items() if "__" in name}
     recipe = recipe_for(source, changes)
-    devices = options["devices"] or ()
+    devices = tuple(dict.fromkeys(options["devices"] or ()))
     budget = _budget(options, devices, recipe.target.on)
-    plan = Plan(budget, out, options["trials"], options["time_s"], seed=options["seed"], storage=options["storage"])
+    kept = {name: options[name] for name in ("seed", "storage", "mlflow")}
+    plan = Plan(budget, out, options["trials"], options["time_s"], **kept)
     if options["scheduler"] and options["workers"] > 1:
         raise UsageError("--workers are of this machine, and --scheduler has its own", do="one of them")
     if options["workers"] > 1 and budget.latency_on == "local":

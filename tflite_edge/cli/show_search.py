@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from tflite_edge.cli.sink import Table
 from tflite_edge.records.search import COMPLETE, FAILED, PRUNED, Study, Trial
+from tflite_edge.search.words import recipe_words
 
 KIB = 1024
 
@@ -18,14 +20,21 @@ def study(found: Study, out: Path) -> list[Table | str]:
     if near is not None and near not in shown:
         shown.append(near)
     parts: list[Table | str] = [_table(found, shown)] if shown else []
+    reference = next((trial for trial in found.trials if trial.origin == "reference"), None)
+    if reference is not None and reference.why:
+        parts.append(f"the float model: {reference.why}")
     if best is not None:
         parts.append(f"recommended: trial {best.number}, {found.why}")
-        parts.append(f"made again, bit for bit (SHA-256 {best.sha256[:12]}): tflite-edge convert {out}/best.toml")
+        parts.append(f"made again, bit for bit (SHA-256 {best.sha256[:12]}): {_again(out)}")
     else:
         parts.append(found.why)
         if near is not None:
             parts.append(f"do: {_allowing(near, found)}")
     return [*parts, _count(found), f"in {out}: search.json, trials/NUMBER of the front"]
+
+
+def _again(out: Path) -> str:
+    return f"tflite-edge convert {shlex.quote(str(out / 'best.toml'))}"
 
 
 def _table(found: Study, shown: list[Trial]) -> Table:
@@ -36,7 +45,7 @@ def _table(found: Study, shown: list[Trial]) -> Table:
         [
             _mark(trial, found),
             str(trial.number),
-            recipe(trial, found),
+            recipe_words(trial, found.recipe.model),
             _number(trial.bytes, KIB),
             _number(trial.gzip_bytes, KIB),
             "-" if trial.top1 is None else f"{100 * trial.top1:.2f}",
@@ -51,29 +60,6 @@ def _table(found: Study, shown: list[Trial]) -> Table:
 
 def _mark(trial: Trial, found: Study) -> str:
     return "*" if trial.number == found.best else "~" if trial.number == found.nearest else ""
-
-
-def recipe(trial: Trial, found: Study) -> str:
-    """What makes the trial, in few words: only what differs from the recipe's own model."""
-    if not trial.point:
-        return "the float model" if trial.origin == "reference" else "the recipe's own steps"
-    point, words = trial.point, []
-    full = found.recipe.model
-    if "alpha" in point and point["alpha"] != full.alpha:
-        words.append(f"alpha {point['alpha']:g}")
-    if "input" in point and list(point["input"]) != list(full.input or ()):
-        words.append("x".join(map(str, point["input"][:2])))
-    if point.get("channels"):
-        words.append(f"channels -{point['channels']:.0%}")
-    if point.get("distill"):
-        words.append("taught")
-    if point.get("prune"):
-        words.append(f"prune {point['prune']:.0%}")
-    if point.get("cluster"):
-        words.append(f"cluster {point['cluster']}")
-    if point.get("threads", 1) != 1:
-        words.append(f"{point['threads']} threads")
-    return ", ".join([*words, str(point["scheme"])])
 
 
 def _number(value: Any, unit: float) -> str:
@@ -109,7 +95,7 @@ def _count(found: Study) -> str:
         words.append(f"{stopped} stopped after a short fine-tuning")
     if failed:
         last = next(trial for trial in reversed(tried) if trial.state == FAILED)
-        words.append(f"{failed} failed (trial {last.number}: {last.why.splitlines()[0]})")
+        words.append(f"{failed} failed (trial {last.number}: {(last.why or 'for no known reason').splitlines()[0]})")
     steps = sum(found.cache_hits.values())
     if steps:
         words.append(f"{found.cache_hits['found']} of {steps} steps were in the cache")

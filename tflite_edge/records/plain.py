@@ -54,6 +54,13 @@ def from_plain(cls: Type[T], values: Any, where: str = "") -> T:
         raise RecipeError(f"incomplete table [{where}]", evidence=str(error)) from error
 
 
+def _as_float(value: Any, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:  # JSON's whole numbers have no end
+        raise RecipeError(f"{where} is larger than a number can be", evidence=str(error)) from error
+
+
 def _coerce(hint: Any, value: Any, where: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
@@ -71,7 +78,7 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, dict):
             return {key: _coerce(args[1], item, f"{where}.{key}") for key, item in value.items()}
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return _as_float(value, where)
     elif type(value) is hint:
         return value
     words, example = WRITTEN[hint]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -32,14 +33,22 @@ class Budget:
     compressed: bool = False
 
     def __post_init__(self) -> None:
+        for key in ("max_latency_s", "max_drop"):
+            if getattr(self, key) in (math.inf, -math.inf) or getattr(self, key) != getattr(self, key):
+                raise UsageError(f"{key} must be a number, not {getattr(self, key)}", do="leave it away for no limit")
         for key in ("max_bytes", "max_latency_s"):
             value = getattr(self, key)
             if value is not None and not value > 0:
-                raise UsageError(f"{key} must be above zero, not {value:g}", do="leave it away for no limit")
+                raise UsageError(f"{key} must be above zero, not {value}", do="leave it away for no limit")
         if self.max_drop is not None and not self.max_drop >= 0:
             raise UsageError(f"max_drop must be 0 points or more, not {self.max_drop:g}")
         if self.max_latency_s is not None and not self.latency_on:
             raise UsageError("a latency is of a machine", do="10ms@pi4, 10ms@local or 10ms@ssh://USER@HOST")
+
+    @property
+    def places(self) -> Tuple[str, ...]:
+        """Where a latency counts: one board, or several that are alike."""
+        return tuple(filter(None, self.latency_on.split(",")))
 
     @property
     def latency_kind(self) -> str:

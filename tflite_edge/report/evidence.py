@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,12 +86,20 @@ def _impossible(value: Any, path: str) -> Iterator[str]:
         name = path.rpartition(".")[2].rpartition(" ")[2]
         share = name in SHARES
         if not sound(value, below=not (share or name.endswith(("_s", "bytes")))) or (share and value > 1):
-            yield f"{path}: {value:g}"
+            yield f"{path}: {shown(value)}"
 
 
 def sound(value: float | None, *, below: bool) -> bool:
     """A figure that can have been measured, or None. below: it may be below zero."""
-    return value is None or (math.isfinite(value) and abs(value) <= MOST and (below or value >= 0))
+    return value is None or (abs(value) <= MOST and (below or value >= 0))
+
+
+def shown(value: float) -> str:
+    """A figure that may be none: JSON's whole numbers have no end."""
+    try:
+        return f"{value:g}"
+    except OverflowError:
+        return f"a number of {len(str(abs(int(value))))} digits"
 
 
 def twins(manifest: Manifest) -> tuple[Variant, Variant] | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tflite_edge.records import verdict
 from tflite_edge.records.search import COMPLETE, FAILED, MEASURED, PREDICTED, PRUNED, Study, Trial
 from tflite_edge.records.verdict import Finding
-from tflite_edge.report.evidence import sound
+from tflite_edge.report.evidence import shown, sound
 from tflite_edge.report.figures.lines import Axis, Progress, Step, Thread, parallel, progress
 from tflite_edge.report.figures.scatter import Panel, Point, scatter
 from tflite_edge.report.page import Code, Figure, Items, Note, Page, Part, Section, Table, Text, Tile
@@ -16,6 +17,7 @@ from tflite_edge.report.svg import number
 from tflite_edge.report.words import kib, milliseconds, percent, points, times, word
 
 BEST = "best.toml"
+NAMED = 40  # points of the front that can have their numbers beside them
 LEAST_WORST = 5.0  # points below float
 STATES = {COMPLETE: "", PRUNED: "stopped early", FAILED: "failed"}
 
@@ -42,7 +44,7 @@ def nonsense(study: Study) -> str:
     budget = study.budget
     for name in ("max_bytes", "max_latency_s", "max_drop"):
         if not sound(getattr(budget, name), below=False):
-            return f"budget: {name}: {getattr(budget, name):g}"
+            return f"budget: {name}: {shown(getattr(budget, name))}"
     for trial in study.trials:
         figures = {name: getattr(trial, name) for name in ("number", "bytes", "gzip_bytes", "latency_s", "seconds")}
         either = {name: getattr(trial, name) for name in ("drop", "drop_ci", "top1", "energy_mj")}
@@ -50,7 +52,7 @@ def nonsense(study: Study) -> str:
         for below, told in ((False, figures), (True, either)):
             for name, value in told.items():
                 if not sound(value, below=below):
-                    return f"trial {trial.number:g}: {name}: {value:g}"
+                    return f"trial {shown(trial.number)}: {name}: {shown(value)}"
     return ""
 
 
@@ -63,7 +65,7 @@ def page(found: Searched) -> Page:
     return Page(
         name=study.name,
         kind="Search report",
-        verdict=verdict.OK if found.best else verdict.DEGRADED if study.trials else verdict.FAILED,
+        verdict=verdict.OK if found.best else verdict.FAILED if study.complete else verdict.DEGRADED,
         headline=_headline(found),
         tiles=list(_tiles(found)),
         sections=[section for section in sections if section.parts],
@@ -129,9 +131,9 @@ def _recommended(found: Searched) -> Section:
         Table(["limit ", "budget", "found"], _budget(found)) if _budget(found) else Text("There was no budget.")
     )
     if best is not None and found.best_toml:
-        parts.append(Code(found.best_toml, "toml"))
+        parts.append(Code(_bare(found.best_toml), "toml"))
     elif best is not None:
-        parts.append(Items([f"{key} = {word(value)}" for key, value in best.changes.items()]))
+        parts.append(Items([f"{key} = {_bare(word(value))}" for key, value in best.changes.items()]))
     return Section("best", "The recommended recipe" if best else "Nothing keeps the budget", parts)
 
 
@@ -171,6 +173,7 @@ def _beyond(study: Study) -> str:
 
 def _front(found: Searched) -> Section:
     study = found.study
+    names = len(study.front) <= NAMED
     judged = [trial for trial in study.trials if trial.drop is not None and trial.bytes is not None]
     told = [trial for trial in judged if trial.drop is not None and trial.drop <= _worst(study)] or judged
     if not told:
@@ -181,7 +184,7 @@ def _front(found: Searched) -> Section:
         Panel(
             "gzipped" if compressed else "as stored",
             "KiB",
-            [_point(found, trial, (trial.size(compressed) or 0) / 1024) for trial in told],
+            [_point(found, trial, (trial.size(compressed) or 0) / 1024, names=names) for trial in told],
             (limit / 1024, "budget") if limit is not None else None,
         )
     ]
@@ -189,13 +192,13 @@ def _front(found: Searched) -> Section:
         timed = [t for t in told if t.latency_s is not None and t.latency_kind == kind]
         if len(timed) > 1:  # of one alone nothing can be compared
             limit_s = study.budget.max_latency_s
-            mine = limit_s is not None and any(t.latency_on == study.budget.latency_on for t in timed)
+            mine = limit_s is not None and any(t.latency_on in study.budget.places for t in timed)
             where = ", ".join(dict.fromkeys(t.latency_on for t in timed if t.latency_on))
             panels.append(
                 Panel(
                     f"latency, {kind}",
                     f"ms on {where}" if where else "ms",
-                    [_point(found, t, 1e3 * t.latency_s) for t in timed if t.latency_s is not None],
+                    [_point(found, t, 1e3 * t.latency_s, names=names) for t in timed if t.latency_s is not None],
                     (1e3 * limit_s, "budget") if mine and limit_s is not None else None,
                 )
             )
@@ -215,12 +218,14 @@ def _front(found: Searched) -> Section:
     return Section("front", "The front", [figure])
 
 
-def _point(found: Searched, trial: Trial, x: float) -> Point:
+def _point(found: Searched, trial: Trial, x: float, *, names: bool) -> Point:
     assert trial.drop is not None
     kind = _kind(found, trial)
     half = trial.drop_ci if kind in ("chosen", "made") else None
     low, high = (None, None) if half is None else (-trial.drop - half, -trial.drop + half)
-    label = str(trial.number) if kind in ("chosen", "made") else "float" if kind == "original" else ""
+    label = (
+        str(trial.number) if kind == "chosen" or (kind == "made" and names) else "float" if kind == "original" else ""
+    )
     return Point(x, -trial.drop, label, kind, low, high, f"{_called(trial)}: {_point_words(trial)}")
 
 
@@ -240,7 +245,7 @@ def _progress(found: Searched) -> Section:
 
     def there(trial: Trial) -> float | None:
         """A latency of another machine, or of another kind, is none of this goal."""
-        return _over(trial.latency_s, 1e-3) if trial.latency_on == budget.latency_on else None
+        return _over(trial.latency_s, 1e-3) if trial.latency_on in budget.places else None
 
     def shown(trial: Trial) -> float | None:
         return None if trial.drop is None or trial.drop > _worst(study) else trial.drop
@@ -285,6 +290,11 @@ def _over(value: float | None, by: float) -> float | None:
     return None if value is None else value / by
 
 
+def _bare(text: str) -> str:
+    """The text with absolute paths cut to their last part: whose machine it was is nobody's business."""
+    return re.sub(r"""(?<![\w.:/])/(?:[^\s/'":,;]+/)+(?=[^\s/'":,;])""", "", text)
+
+
 def _trials(found: Searched) -> Section:
     study = found.study
     if not study.trials:
@@ -297,7 +307,7 @@ def _trials(found: Searched) -> Section:
     table = _table(found, study.trials, full=True)
     failed = [trial for trial in study.trials if trial.state == FAILED]
     parts += [table] if not parts else []
-    parts += [Note(f"{_called(trial)} failed", [_point_words(trial), trial.why]) for trial in failed]
+    parts += [Note(f"{_called(trial)} failed", [_point_words(trial), _bare(trial.why)]) for trial in failed]
     return Section("trials", "All trials", parts)
 
 

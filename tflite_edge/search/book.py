@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +25,7 @@ LOCK = "search.lock"
 SAMPLERS = ("tpe", "nsga2", "random")
 # Points by chance, presets among them, before the sampler learns: of 3, 5 and 8 the best in benchmarks/search.py.
 STARTUP = 5
+SEEDS = 2**32  # NumPy's
 UNKNOWN = 2.0  # an unknown latency counts as so many times the longest that is known
 
 Identity = dict[str, Any]
@@ -62,27 +65,28 @@ class Book:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.space, self.budget, self.first = space, budget, first
-        with _storage_errors(storage or str(folder / JOURNAL)):
+        self.place = without_password(storage) or str(folder / JOURNAL)
+        with _storage_errors(self.place), _damage(self.place):
             self.study = optuna.create_study(
                 study_name=name,
                 storage=_open(storage, folder),
                 directions=["minimize"] * len(budget.objectives),
                 load_if_exists=True,
             )
-            self._refuse_other(identity, str(folder) if not storage else f"{name} in {storage}")
+            self._refuse_other(identity, str(folder) if not storage else f"{name} in {self.place}")
             begun = len(self._stored())
-            self.study.sampler = _sampler(sampler, seed + begun, constrained=bool(_limits(budget)))
+            self.study.sampler = _sampler(sampler, (seed + begun) % SEEDS, constrained=bool(_limits(budget)))
             self.random = random.Random(seed + begun)  # noqa: S311 - which point is tried is no secret
             if not begun:
                 for preset, point in space.presets().items():
                     self._enqueue(point, preset)
             self.owed = self._interrupted()
-        self.seen = {_key(self._point(trial.params)) for trial in self._stored() if self._whole(trial.params)}
-        over = [trial for trial in self._stored() if trial.state.is_finished() and "trial" in trial.user_attrs]
-        told = [trial.user_attrs["trial"] for trial in over]
-        self.ended = [from_plain(Trial, json.loads(text)) for text in told]
-        taken = [trial.user_attrs["number"] for trial in self._stored() if "number" in trial.user_attrs]
-        self.next = max(taken, default=first - 1) + 1
+            stored = self._stored()
+            self.seen = {_key(self._point(trial.params)) for trial in stored if self._whole(trial.params)}
+            told = [trial.user_attrs for trial in stored if trial.state.is_finished()]
+            self.ended = [from_plain(Trial, json.loads(attrs["trial"])) for attrs in told if "trial" in attrs]
+            taken = [trial.user_attrs["number"] for trial in stored if "number" in trial.user_attrs]
+            self.next = max(taken, default=first - 1) + 1
 
     def ask(self, hopeless: Callable[[Point], bool] = lambda _: False) -> Asked | None:
         """A point that was not tried yet: a preset, an interrupted one, or the sampler's; None when all were tried.
@@ -91,7 +95,7 @@ class Book:
         """
         if self.owed:
             return self.owed.pop(0)
-        with _storage_errors(JOURNAL):
+        with _storage_errors(self.place):
             trial, point = self._suggested()
             while _key(point) in self.seen or hopeless(point):
                 self.study.tell(trial, state=_state("FAIL"))
@@ -109,7 +113,7 @@ class Book:
     def tell(self, asked: Asked, trial: Trial, gained: float | None = None) -> None:
         """What became of the point. gained: points of accuracy between its short and its long fine-tuning."""
         values = self._values(trial)
-        with _storage_errors(JOURNAL):
+        with _storage_errors(self.place):
             own = _trial(self.study, asked.optuna)
             self.ended.append(trial)
             if gained is not None:
@@ -123,7 +127,8 @@ class Book:
 
     def _stored(self) -> list[Any]:
         """Optuna's trials, not to be changed: copies of all of them are what would take the time."""
-        found: list[Any] = self.study.get_trials(deepcopy=False)
+        with _storage_errors(self.place):
+            found: list[Any] = self.study.get_trials(deepcopy=False)
         return found
 
     @property
@@ -136,12 +141,22 @@ class Book:
         return [trial.user_attrs["gained"] for trial in self._stored() if "gained" in trial.user_attrs]
 
     def note(self, name: str, value: Any) -> None:
-        with _storage_errors(JOURNAL):
+        with _storage_errors(self.place):
             self.study.set_user_attr(name, json.dumps(value))
 
     def noted(self, name: str) -> Any:
-        text = self.study.user_attrs.get(name)
+        with _storage_errors(self.place):
+            text = self.study.user_attrs.get(name)
         return None if text is None else json.loads(text)
+
+    @property
+    def key(self) -> str:
+        """A name of the study that no other has, also where another was begun in the same folder later."""
+        key: str | None = self.noted("key")
+        if key is None:
+            key = uuid.uuid4().hex
+            self.note("key", key)
+        return key
 
     def _refuse_other(self, identity: Identity, place: str) -> None:
         text = self.study.user_attrs.get("identity")
@@ -155,7 +170,8 @@ class Book:
         raise RecipeError(
             f"the study in {place} was begun with something else",
             evidence="\n".join(f"{key}: {old.get(key)!r} then, {new.get(key)!r} now" for key in differ[:8]),
-            do="the same as then to go on with it, or another folder with -o: steps that both need are not made twice",
+            do="the same as then to go on with it, or another folder with -o (make search: ARGS='-o build/NAME'): "
+            "steps that both need are not made twice",
         )
 
     def _interrupted(self) -> list[Asked]:
@@ -282,6 +298,7 @@ def _open(storage: str, folder: Path) -> Any:
 
     path = str(folder / JOURNAL)
     _mend(folder / JOURNAL)
+    Path(f"{path}.lock").unlink(missing_ok=True)  # a killed run's: `locked` proves it; Optuna would wait for it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return optuna.storages.JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
@@ -305,20 +322,33 @@ def _storage_errors(place: str) -> Iterator[None]:
             yield
     except ArgumentError as error:
         raise UsageError(
-            f"{place} is no storage", evidence=str(error), do="sqlite:///study.db, or another URL"
+            f"{place} is no storage", evidence=without_password(str(error)), do="sqlite:///study.db, or another URL"
         ) from error
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
         raise MissingError(
             f"the study's storage {place} does not answer",
-            evidence=str(error).splitlines()[0],
+            evidence=without_password(str(error).splitlines()[0]),
             do="start the database, then run the same command again: finished trials are kept",
-        ) from error
-    except json.JSONDecodeError as error:
-        raise RecipeError(
-            f"the study in {place} cannot be read", evidence=str(error), do="another folder with -o, or remove the file"
         ) from error
     except ImportError as error:
         raise MissingError(f"the storage {place} needs a driver", evidence=str(error), do="pip install it") from error
+
+
+@contextmanager
+def _damage(place: str) -> Iterator[None]:
+    """A storage that holds anything but what was written to it: what Optuna raises of it then is of many kinds."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError, RuntimeError) as error:
+        evidence = f"{type(error).__name__}: {without_password(str(error))}"
+        raise RecipeError(
+            f"the study in {place} cannot be read", evidence=evidence, do="another folder with -o, or remove the file"
+        ) from error
+
+
+def without_password(text: str) -> str:
+    """URLs without USER:PASSWORD@."""
+    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 @contextmanager
@@ -341,7 +371,7 @@ def locked(folder: Path, storage: str, name: str) -> Iterator[None]:
                     held.enter_context(FileLock(lock, timeout=0))
         except Timeout as error:
             raise UsageError(
-                f"another search is working on {folder if not storage else f'{name} in {storage}'}",
+                f"another search is working on {folder if not storage else f'{name} in {without_password(storage)}'}",
                 evidence=f"it holds {error.lock_file}",
                 do="wait for it or stop it, or give this one another folder with -o",
             ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tflite_edge.artifact import versions
-from tflite_edge.records.errors import EdgeError, MissingError
+from tflite_edge.records.errors import EdgeError, InputError, MissingError, ModelError, RecipeError, TargetError
 from tflite_edge.records.event import Event, Listener
 from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.recipe import Recipe, with_changes
@@ -19,11 +19,13 @@ from tflite_edge.records.verdict import Gates
 from tflite_edge.search import front
 from tflite_edge.search.book import Asked, Book
 from tflite_edge.search.judge import judged
+from tflite_edge.search.logbook import Logbook
 from tflite_edge.search.meter import Meter, Reading
 from tflite_edge.search.pool import Pool
 from tflite_edge.search.shelf import Shelf
 from tflite_edge.search.space import Point, Space
 from tflite_edge.search.trial import Outcome, Task
+from tflite_edge.search.words import trial_words
 
 REFERENCE, RECIPE, PROBE = "reference", "recipe", "probe"
 # The probe is untrained: weights that were trained are a little smaller, and much so where they are compressed.
@@ -36,7 +38,7 @@ OPEN = Gates(max_drop=float("inf"), min_agreement=0.0)  # the budget judges
 class Plan:
     """trials: points in all, those of earlier runs among them. time_s: no trial begins later than that.
 
-    storage, sampler: as in Book.
+    storage, sampler: as in Book. mlflow: where the trials are logged as well, as in Logbook; "": nowhere.
     """
 
     budget: Budget
@@ -46,6 +48,7 @@ class Plan:
     seed: int = 7
     storage: str = ""
     sampler: str = "tpe"
+    mlflow: str = ""
 
 
 @dataclass
@@ -63,17 +66,27 @@ class Run:
 
 
 class Search:
-    """One run of a study. meter: None where no latency is a goal."""
+    """One run of a study. meter: None where no latency is a goal. logbook: None where nothing is logged."""
 
     def __init__(
-        self, plan: Plan, space: Space, book: Book, *, pool: Pool, meter: Meter | None, listen: Listener
+        self,
+        plan: Plan,
+        space: Space,
+        book: Book,
+        *,
+        pool: Pool,
+        meter: Meter | None,
+        listen: Listener,
+        logbook: Logbook | None = None,
     ) -> None:
         self.plan, self.space, self.book, self.pool, self.meter, self.listen = plan, space, book, pool, meter, listen
+        self.logbook = logbook
         self.shelf = Shelf(plan.out, space.recipe)
         self.budget = plan.budget
         self.events: queue.Queue[tuple[Run, Outcome | Reading | Exception, Any]] = queue.Queue()
         self.running: list[Run] = []
         self.held: list[tuple[Run, Outcome, Reading | None]] = []
+        self._kind: type[EdgeError] = InputError  # of the last trial that failed
         self.start = time.monotonic()
         spent = book.noted("spent") or {}
         self.spent: float = spent.get("seconds", 0.0)
@@ -136,7 +149,12 @@ class Search:
     def _submit(self, run: Run) -> None:
         if run not in self.running:
             self.running.append(run)
-        task = Task(self._recipe(run.rungs[0][1]), str(self.shelf.place(run.number)))
+        try:
+            recipe = self._recipe(run.rungs[0][1])
+        except RecipeError as error:  # what cannot be said is one failed trial
+            self.events.put((run, Outcome(0.0, error), None))
+            return
+        task = Task(recipe, str(self.shelf.place(run.number)))
         self.pool.submit(task, lambda found: self.events.put((run, found, None)))
 
     def _recipe(self, changes: dict[str, Any]) -> Recipe:
@@ -154,7 +172,7 @@ class Search:
         self.hits = {name: self.hits[name] + found.hits.get(name, 0) for name in self.hits}
         if isinstance(found.error, MissingError):  # nothing is wrong with the recipe: the disk, a runtime
             raise found.error
-        if found.error is None and self.meter is not None:
+        if found.error is None and found.variant is not None and self.meter is not None:
             threads = run.rungs[0][1].get("target.threads", self.space.recipe.target.threads)
             path = self.shelf.wait(run.number, found)
             self.meter.submit(path, threads, lambda reading: self.events.put((run, reading, found)))
@@ -165,6 +183,8 @@ class Search:
         if self.reference is None and run.origin != REFERENCE:
             self.held.append((run, outcome, reading))
             return
+        if outcome.error is not None:
+            self._kind = type(outcome.error)
         epochs, changes = run.rungs.pop(0)
         blank = Trial(
             run.number,
@@ -178,6 +198,10 @@ class Search:
         whole = self.space.largest
         same = all(run.point.get(name, whole.get(name)) == whole.get(name) for name in ("alpha", "input"))
         trial = judged(blank, outcome, reading, self.reference, same=same)
+        if run.origin == REFERENCE and trial.state != FAILED:
+            source = outcome.manifest.source
+            told = [trial.why, *(f"{key}: {why}" for key, why in source.why.items()), *source.notes]
+            trial = replace(trial, why="; ".join(filter(None, told)))
         if trial.state == FAILED and run.short is None:
             self._end(run, trial, {})
         elif run.short is not None:
@@ -201,8 +225,14 @@ class Search:
             self._end(run, replace(short, seconds=run.seconds, why=f"longer training failed: {trial.why}"), run.files)
             return
         gained = short.drop - trial.drop
-        if gained < 0:
+
+        def rank(one: Trial) -> tuple[bool, float]:
+            return bool(self.budget.broken(one)), one.drop or 0.0
+
+        if rank(short) < rank(trial):
             why = f"{trial.epochs} epochs were worse by {-gained:.2f} points"
+            if gained >= 0:
+                why = f"{trial.epochs} epochs do not keep the budget: {', '.join(self.budget.broken(trial))}"
             trial, outcome = replace(short, seconds=run.seconds, why=why), replace(outcome, files=run.files)
         self._end(run, trial, outcome.files, max(0.0, gained))
 
@@ -213,13 +243,14 @@ class Search:
             self.book.tell(run.asked, trial, gained)
         else:
             self._keep(trial)
+        self.listen(Event("trial", trial_words(trial, self.space.recipe.model, self.budget)))
         if trial.origin == REFERENCE:
             held, self.held = self.held, []
             for waiting in held:
                 self._judge(*waiting)
         ended = [one for one in self.trials if one.origin not in (REFERENCE, PROBE)]
         if len(ended) >= HOPELESS and all(one.state == FAILED for one in ended):
-            raise EdgeError(
+            raise self._kind(
                 f"all of the first {len(ended)} trials failed",
                 evidence=trial.why,
                 do="tflite-edge convert the recipe first",
@@ -230,7 +261,7 @@ class Search:
     def _keep(self, trial: Trial) -> None:
         """One that Optuna knows nothing of. Without the reference nothing can be judged: its error ends the search."""
         if trial.origin == REFERENCE and trial.state == FAILED:
-            raise EdgeError(
+            raise self._kind(
                 "the float model cannot be made", evidence=trial.why, do="tflite-edge convert the recipe first"
             )
         self.extra.append(trial)
@@ -245,24 +276,22 @@ class Search:
         if self.space.recipe.model.name:
             changes["model.weights"] = "random"
         run = Run(0, PROBE, point, [(0, changes)])
-        self.pool.submit(
-            Task(self._recipe(changes), str(self.shelf.place(0))), lambda found: self.events.put((run, found, None))
-        )
-        reading: Reading | None = None
+        try:
+            recipe = self._recipe(changes)
+        except RecipeError as error:
+            return self._inconclusive(error)
+        self.pool.submit(Task(recipe, str(self.shelf.place(0))), lambda found: self.events.put((run, found, None)))
         found = self.events.get()[1]
         if isinstance(found, Exception):
             raise found
         assert isinstance(found, Outcome)
+        if isinstance(found.error, (InputError, TargetError)):
+            return self._inconclusive(found.error)
         if found.error is not None:
             raise found.error
-        if self.meter is not None:
-            path = self.shelf.wait(0, found)
-            self.meter.submit(path, 1, lambda said: self.events.put((run, said, found)))
-            said = self.events.get()[1]
-            if isinstance(said, Exception):
-                raise said
-            assert isinstance(said, Reading)
-            reading = said
+        if found.variant is None or found.variant.score is None:
+            return self._inconclusive(ModelError("the smallest recipe gives no file that can be scored"))
+        reading = self._fastest(run, found) if self.meter is not None else None
         blank = Trial(0, self.space.changes(point), PRUNED, origin=PROBE, point=_plain(point), seconds=found.seconds)
         trial = judged(blank, found, reading, None)
         margin = COMPRESSED_MARGIN if self.budget.compressed else MARGIN
@@ -280,10 +309,32 @@ class Search:
         self._keep(replace(trial, top1=None, drop=None, drop_ci=None, state=PRUNED, why=why))
         return why
 
+    def _inconclusive(self, error: EdgeError) -> str:
+        """A probe that cannot be made says nothing of the others: the trials tell."""
+        self.listen(Event("probe", f"tells nothing: {error.what}"))
+        return ""
+
+    def _fastest(self, run: Run, outcome: Outcome) -> Reading:
+        """The probe's reading with the number of threads that it is fastest with; unknown where one is."""
+        assert self.meter is not None
+        path = self.shelf.wait(run.number, outcome)
+        own = self.space.recipe.target.threads
+        readings: list[Reading] = []
+        for threads in next((axis.values for axis in self.space.axes if axis.name == "threads"), (own,)):
+            self.meter.submit(path, threads, lambda said: self.events.put((run, said, outcome)))
+            said = self.events.get()[1]
+            if isinstance(said, Exception):
+                raise said
+            assert isinstance(said, Reading)
+            readings.append(said)
+        return min(readings, key=lambda reading: (reading.latency_s is not None, reading.latency_s or 0.0))
+
     def _written(self, *, complete: bool) -> Study:
         self.book.note("spent", {"seconds": round(self._seconds(), 1), "hits": self.hits})
         study = self._study(complete)
         self.shelf.write(study)
+        if self.logbook is not None:
+            self.logbook.write(study, self.book.key)
         return study
 
     def _study(self, complete: bool) -> Study:

@@ -20,9 +20,10 @@ def judged(
     """
     if outcome.error is not None:
         return replace(blank, state=FAILED, why=str(outcome.error))
-    variant = outcome.manifest.models[0]
-    if not variant.file or variant.score is None:
-        return replace(blank, state=FAILED, why="; ".join(finding.what for finding in variant.findings))
+    variant = outcome.variant
+    if variant is None or variant.score is None:
+        found = outcome.manifest.models[0].findings if outcome.manifest.models else []
+        return replace(blank, state=FAILED, why="; ".join(one.what for one in found) or "no file was made and scored")
     drop, drop_ci = _drop(variant, None if same else reference)
     if reading is None:
         seconds = variant.bench.median_s if variant.bench else None
@@ -66,7 +67,7 @@ def _drop(variant: Variant, reference: Trial | None) -> tuple[float | None, floa
     if mine is None or its is None:
         return None, None
     if score.mae is not None:
-        return 100 * (mine / its - 1), None
+        return (100 * (mine / its - 1) if its else None), None  # of a reference without error no growth is a share
     if score.auc is not None:
         return 100 * (its - mine), None
     spread = sum(share * (1 - share) for share in (mine, its)) / score.images

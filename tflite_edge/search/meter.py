@@ -50,7 +50,9 @@ class Meter:
         self.predicts = budget.latency_kind == PREDICTED
         if self.predicts:
             _refuse_unfitted(budget.latency_on)
-        names = list(devices) or [f"emulator:{budget.latency_on}" if self.predicts else budget.latency_on]
+        names = list(dict.fromkeys(devices)) or [
+            f"emulator:{budget.latency_on}" if self.predicts else budget.latency_on
+        ]
         self.machines: queue.Queue[Machine] = queue.Queue()
         for name in names:
             self.machines.put(open_machine(name))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from tflite_edge import __version__
-from tflite_edge.records.errors import MissingError, TargetError
+from tflite_edge.records.errors import MissingError, TargetError, UsageError
 from tflite_edge.search.trial import Outcome, Task, run
 
 Done = Callable[[Outcome | Exception], None]
@@ -47,12 +48,24 @@ class Cluster:
 
     A worker needs this package with its extras `convert` and `runtime`, nothing of the study: tasks bring their recipe
     and take their files back. Whoever may send it tasks may run anything there, as with every Dask cluster.
-    Raises MissingError or TargetError.
+    Raises MissingError, TargetError or UsageError.
     """
 
     def __init__(self, workers: int = 2, address: str = "") -> None:
         dask, distributed = _dask()
-        self.address, self.local = address, None
+        _refuse_strange(address)
+        self.address = address
+        self.local: Any = None
+        self.client: Any = None
+        self._futures: set[Any] = set()
+        try:
+            self._open(dask, distributed, workers, address)
+            self._refuse_others()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, dask: Any, distributed: Any, workers: int, address: str) -> None:
         # Dask gives its workers one thread for each library; a trial is to run as `convert` does.
         unchanged = {"distributed.nanny.pre-spawn-environ": {}, "distributed.scheduler.allowed-failures": RETRIES}
         _silence()
@@ -63,14 +76,12 @@ class Cluster:
                 )
             try:
                 self.client = distributed.Client(self.local or address, timeout=10, set_as_default=False)
-            except (OSError, TimeoutError, ValueError) as error:
+            except (OSError, TimeoutError, ValueError, TypeError, ImportError, RuntimeError) as error:
                 raise TargetError(
                     f"no Dask scheduler answers at {address}",
                     evidence=str(error).splitlines()[0] if str(error) else "",
                     do="dask scheduler --port 8786, and on each machine: dask worker tcp://HOST:8786 --nthreads 1",
                 ) from error
-        self._futures: set[Any] = set()
-        self._refuse_others()
 
     @property
     def size(self) -> int:
@@ -140,9 +151,24 @@ class Cluster:
     def close(self) -> None:
         for future in list(self._futures):
             future.cancel()
-        self.client.close(timeout=5)
+        if self.client is not None:
+            self.client.close(timeout=5)
         if self.local is not None:
             self.local.close(timeout=5)
+
+
+def _refuse_strange(address: str) -> None:
+    """Raise UsageError for all but tcp: other kinds need certificates or drivers, which cannot be named here."""
+    if not address:
+        return
+    try:
+        parts = urlsplit(address if "://" in address else f"tcp://{address}")
+        if parts.scheme == "tcp" and parts.hostname and parts.port:
+            return
+        why = "its kind, host and port are asked for"
+    except ValueError as error:
+        why = str(error)
+    raise UsageError(f"{address} is no scheduler that can be asked", evidence=why, do="--scheduler tcp://HOST:8786")
 
 
 def _silence() -> None:

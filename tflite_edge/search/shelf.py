@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tflite_edge.artifact import MANIFEST, disk_errors, write
-from tflite_edge.records.plain import to_plain
+from tflite_edge.records.errors import EdgeError
+from tflite_edge.records.manifest import Manifest
+from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.recipe import Recipe, with_changes
 from tflite_edge.records.search import FILE, Study, Trial
 from tflite_edge.records.step import with_teachers
@@ -41,8 +43,8 @@ class Shelf:
         folder = self.place(number).with_name(f".{number:03d}.measured")
         with disk_errors(folder):
             folder.mkdir(exist_ok=True)
-        variant = outcome.manifest.models[0]
-        return write(folder / "model.tflite", outcome.files[variant.file])
+        assert outcome.variant is not None
+        return write(folder / "model.tflite", outcome.files[outcome.variant.file])
 
     def put(self, trial: Trial, files: dict[str, bytes]) -> Trial:
         """Keep the files of a trial that has ended: its folder appears whole or not at all."""
@@ -54,7 +56,10 @@ class Shelf:
             temporary = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
             try:
                 for name, content in files.items():
-                    (temporary / name).write_bytes(content)
+                    with (temporary / name).open("wb") as stream:
+                        stream.write(content)
+                        stream.flush()
+                        os.fsync(stream.fileno())
                 temporary.chmod(0o755)
                 shutil.rmtree(place, ignore_errors=True)
                 temporary.rename(place)
@@ -71,16 +76,30 @@ class Shelf:
             keep = trial.front or trial.number in numbers
             if not keep:
                 shutil.rmtree(self.place(trial.number), ignore_errors=True)
-            there = keep and trial.file and (self.folder / trial.file).is_file()
-            found.append(trial if there else replace(trial, file=""))
+            why = trial.why
+            if there := keep and bool(trial.file):
+                there = self._manifest(trial) is not None
+                why = "; ".join(filter(None, (why, "" if there else "its folder is damaged or gone: convert it again")))
+            found.append(replace(trial, why=why, file=trial.file if there else ""))
         return found
+
+    def _manifest(self, trial: Trial) -> Manifest | None:
+        """Of a trial that lies here whole; None of another."""
+        path = self.folder / trial.file
+        try:
+            if not trial.file or not path.stat().st_size:
+                return None
+            manifest = from_plain(Manifest, json.loads(path.with_name(MANIFEST).read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError, EdgeError):
+            return None
+        return manifest if manifest.models else None
 
     def write(self, study: Study) -> None:
         """search.json and best.toml as they are now, with paths relative to the folder: all may move together."""
         best = study.trial(study.best)
         if best is not None:
             text = recipe_text(self.made_by(best, study).with_paths(self._moved), _head(best, study))
-            if not (self.folder / BEST).is_file() or (self.folder / BEST).read_text(encoding="utf-8") != text:
+            if not (self.folder / BEST).is_file() or (self.folder / BEST).read_bytes() != text.encode():
                 write(self.folder / BEST, text)
         trials = [replace(trial, changes=self._with_moved_teacher(trial.changes)) for trial in study.trials]
         moved = replace(study, recipe=self.recipe.with_paths(self._moved), trials=trials)
@@ -98,9 +117,8 @@ class Shelf:
         """The recipe that makes the trial again. Its gate is against its own float model, which may be narrower than
         the search's, and is no tighter than what the trial was found to be."""
         made = with_changes(self.recipe, trial.changes)
-        own = json.loads((self.folder / trial.file).with_name(MANIFEST).read_text(encoding="utf-8"))["models"][0][
-            "drop"
-        ]
+        manifest = self._manifest(trial)
+        own = manifest.models[0].drop if manifest is not None else trial.drop
         drop = max(study.budget.max_drop or 0.0, made.gates.max_drop, own or 0.0)
         return replace(made, gates=replace(made.gates, max_drop=drop, min_agreement=0.0))
 

@@ -178,7 +178,10 @@ def space_of(recipe: Recipe, budget: Budget, *, images: bool, width: float | Non
     take("prune", SPARSITIES, steps or dense)
     shared = "" if budget.compressed else "shared values make no file smaller that is not gzipped (--compressed)"
     take("cluster", CLUSTERS, steps or shared)
-    take("scheme", _schemes(recipe, budget, steps), ordered=False)
+    untrained = "" if steps else _no_training(recipe)
+    if untrained:
+        left_out["int8+qat"] = untrained
+    take("scheme", _schemes(recipe, budget, steps or untrained), ordered=False)
     timed = {MEASURED: "", PREDICTED: "the prediction is for 4 threads", "": "no latency is a goal"}[
         budget.latency_kind
     ]
@@ -186,10 +189,17 @@ def space_of(recipe: Recipe, budget: Budget, *, images: bool, width: float | Non
     return Space(recipe, tuple(axes), left_out, model.file or model.name)
 
 
-def _schemes(recipe: Recipe, budget: Budget, no_steps: str) -> tuple[str, ...]:
+def _no_training(recipe: Recipe) -> str:
+    """Why the recipe's int8 file cannot be trained in 8 bits, "" if it can."""
+    if recipe.convert.per_tensor:
+        return "qat and per_tensor do not go together"
+    return "qat and the litert quantizer do not go together" if recipe.convert.quantizer == "litert" else ""
+
+
+def _schemes(recipe: Recipe, budget: Budget, no_training: str) -> tuple[str, ...]:
     """Quantisation modes, with and without training in 8 bits. Of the sizes of float, float16 is the smaller one."""
     known: tuple[str, ...] = FITTED if budget.latency_kind == PREDICTED else SCHEMES
-    if no_steps:
+    if no_training:
         known = tuple(scheme for scheme in known if "+" not in scheme)
     return tuple(scheme for scheme in known if not (recipe.convert.sparse and scheme in NEVER_SPARSE))
 

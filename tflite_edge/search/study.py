@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from importlib import metadata
+from pathlib import Path
 
 from tflite_edge import __version__
-from tflite_edge.artifact import versions
+from tflite_edge.artifact import key_of, sha256, versions
 from tflite_edge.records.errors import MissingError, UsageError
 from tflite_edge.records.event import Event, Listener, silent
 from tflite_edge.records.plain import to_plain
@@ -17,11 +18,14 @@ from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.search import Study
 from tflite_edge.search.book import Book, Identity, locked
 from tflite_edge.search.engine import Plan, Search
+from tflite_edge.search.logbook import Logbook
 from tflite_edge.search.meter import Meter
 from tflite_edge.search.pool import Here, Pool
 from tflite_edge.search.space import Space, space_of
 
-DECIDING = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "numpy")  # whose versions results depend on
+# The packages whose versions results depend on, those of `versions` and:
+ALSO_DECIDING = ("tensorflow-model-optimization",)
+STUDY = "search"  # what a study is called: its folder is whose it is, and its identity what it is of
 
 
 def search(
@@ -39,13 +43,14 @@ def search(
     """
     _need_optuna()
     _refuse_busy_board(recipe)
+    logbook = Logbook(plan.mlflow, listen) if plan.mlflow else None
     target = recipe.target
     meter = None
     if plan.budget.latency_on:
         meter = Meter(
             plan.budget, devices, target.harness_runtime, target.deadline_s
         )  # refused before anything is made
-    name = f"{recipe.name} in {plan.out.name}"
+    name = study_name(plan)
     try:
         with locked(plan.out, plan.storage, name):
             listen(Event("load", recipe.data.source))
@@ -62,7 +67,7 @@ def search(
                 first=2 if space.recipe.optimize else 1,
             )
             with closing(open_pool()) as pool:
-                return Search(plan, space, book, pool=pool, meter=meter, listen=listen).run()
+                return Search(plan, space, book, pool=pool, meter=meter, listen=listen, logbook=logbook).run()
     finally:
         if meter is not None:
             meter.close()
@@ -103,8 +108,33 @@ def identity(space: Space, plan: Plan, data: str) -> Identity:
         )
     flat |= {f"budget.{key}": value for key, value in to_plain(plan.budget).items()}
     flat |= {f"space.{key}": value for key, value in space.words.items()}
-    found: dict[str, Any] = versions()
-    return {**flat, "data": data, "tflite-edge": __version__, **{name: found.get(name) for name in DECIDING}}
+    flat |= {"data": data, "tflite-edge": __version__, **versions()}
+    return flat | {name: _version(name) for name in ALSO_DECIDING} | contents(space.recipe)
+
+
+def contents(recipe: Recipe) -> Identity:
+    """SHA-256 of what the recipe names and a study may not find changed: files of models, the representative data."""
+    from tflite_edge.tf.data.sources import open_source
+
+    teachers = [step["teacher"] for step in recipe.optimize if Path(step.get("teacher", "")).is_absolute()]
+    found: Identity = {f"teacher {path}": sha256(Path(path)) for path in teachers}
+    if recipe.model.file:
+        found["model.file, its content"] = sha256(Path(recipe.model.file))
+    if recipe.data.representative:
+        found["data.representative, its content"] = open_source(recipe.data.representative).sha256
+    return found
+
+
+def study_name(plan: Plan) -> str:
+    """Of the study in its storage: a journal has one study; a database many, each of one folder."""
+    return f"{STUDY} {key_of(str(plan.out.resolve()))[:16]}" if plan.storage else STUDY
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _need_optuna() -> None:

@@ -16,7 +16,7 @@ def recipe_text(recipe: Recipe, head: str) -> str:
     """`recipe` as TOML under the comment `head`. Keys outside of [model] and [data] that have their defaults are left
     out."""
     plain, usual = to_plain(recipe), to_plain(Recipe(ModelSource("mobilenet")))
-    parts = ["\n".join(f"# {line}".rstrip() for line in head.splitlines())]
+    parts = ["\n".join(f"# {_printable(line)}".rstrip() for line in head.splitlines())]
     for table, values in plain.items():
         if values is None:
             continue
@@ -29,6 +29,11 @@ def recipe_text(recipe: Recipe, head: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _printable(line: str) -> str:
+    """A comment takes no control characters, and has no way to write them."""
+    return "".join(one if one.isprintable() else "?" for one in line)
+
+
 def _table(head: str, values: dict[str, Any]) -> str:
     return "\n".join([head, *(f"{key} = {_value(value)}" for key, value in values.items() if value is not None)])
 
@@ -39,4 +44,4 @@ def _value(value: Any) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, float):
         return "inf" if value == math.inf else repr(value)
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one that JSON has and TOML has not

@@ -21,7 +21,7 @@ from typing import Any
 
 from tflite_edge.records import errors
 from tflite_edge.records.errors import EXIT_BUG, EdgeError, MissingError, TargetError
-from tflite_edge.records.manifest import Manifest
+from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.signals import signal_name
@@ -51,10 +51,25 @@ class Outcome:
     def manifest(self) -> Manifest:
         return from_plain(Manifest, json.loads(self.files["manifest.json"]))
 
+    @property
+    def variant(self) -> Variant | None:
+        """The one file that was made, if it was."""
+        return next((one for one in self.manifest.models if one.file in self.files), None)
+
 
 def run(task: Task) -> Outcome:
     """Make the trial in a child process. Every failure is in the outcome; nothing is left behind."""
     start = time.perf_counter()
+    try:
+        return _run(task, start)
+    except OSError as error:  # of this machine and not of the recipe: its disk, its processes
+        lacking = MissingError(
+            "the trial cannot be run here", evidence=str(error), do="free some space, then run again"
+        )
+        return Outcome(time.perf_counter() - start, lacking)
+
+
+def _run(task: Task, start: float) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as folder:
         work = Path(folder)
         (work / "task.json").write_text(json.dumps(to_plain(task)), encoding="utf-8")
