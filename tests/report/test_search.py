@@ -148,8 +148,8 @@ def test_without_its_recipe_the_changes_are_told():
 
 
 def test_no_absolute_path_is_in_the_page():
-    failed = Trial(4, {}, "failed", why="no such file: '/home/somebody/photos/a.png'", point={"alpha": 1})
-    changes = {"optimize": [{"step": "distill", "teacher": "/home/somebody/t.h5"}]}
+    failed = Trial(4, {}, "failed", why="no such file: '/srv/somebody/photos/a.png'", point={"alpha": 1})
+    changes = {"optimize": [{"step": "distill", "teacher": "/srv/somebody/t.h5"}]}
     text = markdown(told(REFERENCE, replace(FRONT, changes=changes), failed, best=2))
     assert "somebody" not in text
     assert "a.png" in text
