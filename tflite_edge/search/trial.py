@@ -23,6 +23,7 @@ from tflite_edge.records import errors
 from tflite_edge.records.errors import EXIT_BUG, EdgeError, MissingError, TargetError
 from tflite_edge.records.manifest import Manifest, Variant
 from tflite_edge.records.plain import from_plain, to_plain
+from tflite_edge.records.python import running
 from tflite_edge.records.recipe import Recipe
 from tflite_edge.records.signals import signal_name
 
@@ -91,7 +92,7 @@ def _watched(work: Path) -> int:
     """The exit status of the child, which leads its own group and ends when we do: the pipe to it closes then."""
     with (work / "talk").open("wb") as talk:
         child = subprocess.Popen(
-            [sys.executable, "-m", "tflite_edge.search.trial", str(work)],
+            running("tflite_edge.search.trial", str(work)),
             stdin=subprocess.PIPE, stdout=talk, stderr=talk, start_new_session=True, env=_environment(),
         )  # fmt: skip
         try:

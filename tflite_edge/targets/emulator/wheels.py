@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tflite_edge.records.errors import MissingError
 from tflite_edge.records.event import Event, Listener
+from tflite_edge.records.python import running
 from tflite_edge.targets.emulator.apt import Part, refuse_other_bytes, run, whole
 
 # As PyPI has them. The board's numbers were compared with these versions: a newer one is a change to be measured.
@@ -66,7 +67,7 @@ def _download(part: Part, folder: Path) -> None:
         *(word for platform in platforms.split(".") for word in ("--platform", platform)),
     ]  # fmt: skip
     command = [
-        sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps", "--only-binary=:all:",
+        *running("pip"), "--disable-pip-version-check", "download", "--no-deps", "--only-binary=:all:",
         "--require-hashes", *([] if platforms == "any" else board), "--dest", str(folder), "--requirement", str(demand),
     ]  # fmt: skip
     try:

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from tflite_edge import flatbuffer
 from tflite_edge.records.conversion import STATIC, Conversion
 from tflite_edge.records.errors import DataError, MissingError, ModelError, TargetError
+from tflite_edge.records.python import running
 
 PROGRAM = "tflite_edge.tf.convert.litert_program"
 PACKAGE = "litert-quantizer"
@@ -113,7 +113,7 @@ def _run(folder: Path, conversion: Conversion, deadline_s: float) -> None:
     what = f"LiteRT Quantizer {require()}"
     with (folder / "talk").open("wb") as talk:
         child = subprocess.Popen(
-            [sys.executable, "-m", PROGRAM, str(folder)],
+            running(PROGRAM, str(folder)),
             stdin=subprocess.DEVNULL, stdout=talk, stderr=talk, start_new_session=True,
         )  # fmt: skip
         try:
