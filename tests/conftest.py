@@ -115,6 +115,23 @@ def model_file(tmp_path_factory, small_model):
     return path
 
 
+@pytest.fixture(scope="module")
+def source(model_file, image_folder):
+    """The little net as the pipeline opens it, with its images."""
+    from tflite_edge.records.recipe import recipe_for
+    from tflite_edge.tf.source import open_model
+
+    return open_model(recipe_for(str(model_file), {"data.source": str(image_folder)}), lambda event: None)
+
+
+@pytest.fixture(scope="module")
+def variants(source):
+    from tflite_edge.tf.convert.variants import Variants
+
+    with Variants(source) as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory, edge, model_file, image_folder):
     """The folder and the JSON document of one conversion to every mode through the installed command."""

@@ -10,9 +10,7 @@ from tflite_edge.calibration.facts import _outliers, _useless, _widths_without
 from tflite_edge.flatbuffer.match import Layer
 from tflite_edge.records.conversion import Conversion
 from tflite_edge.records.errors import DataError, RecipeError, UsageError
-from tflite_edge.records.recipe import recipe_for
 from tflite_edge.targets.local import Local
-from tflite_edge.tf.convert.variants import Variants
 from tflite_edge.tf.data.dataset import Split
 from tflite_edge.tf.source import open_model
 
@@ -43,17 +41,6 @@ def test_constant_and_repeated_samples_are_told():
     raw = np.random.default_rng(1).integers(0, 255, (6, 4, 4, 1), dtype=np.uint8)
     raw[1], raw[4] = 7, raw[0]
     assert _useless(raw) == ([1], [4])
-
-
-@pytest.fixture(scope="module")
-def source(model_file, image_folder):
-    return open_model(recipe_for(str(model_file), {"data.source": str(image_folder)}), lambda event: None)
-
-
-@pytest.fixture(scope="module")
-def variants(source):
-    with Variants(source) as made:
-        yield made
 
 
 def calibrated(source, **changes):

@@ -157,10 +157,13 @@ def test_a_limit_that_is_no_number_is_refused(limits):
 
 
 def test_the_largest_seed_is_good_also_when_the_study_goes_on(tmp_path):
+    numbers = []
     for _ in range(3):
         book = opened(tmp_path, seed=2**32 - 1, sampler="random")
         one = book.ask()
         book.tell(one, done(one))
+        numbers.append(one.number)
+    assert numbers == [1, 2, 3]  # 0 is the reference
 
 
 def test_two_searches_on_one_study_are_refused(tmp_path):

@@ -9,26 +9,12 @@ from tflite_edge.records.conversion import SCHEMES, Conversion
 from tflite_edge.records.errors import DataError, ModelError
 from tflite_edge.records.job import Job
 from tflite_edge.records.preprocess import Preprocess
-from tflite_edge.records.recipe import recipe_for
 from tflite_edge.targets.local import Local
 from tflite_edge.tf.convert.convert import convert
 from tflite_edge.tf.convert.freeze import freeze
-from tflite_edge.tf.convert.variants import Variants
 from tflite_edge.tf.quiet import quiet
-from tflite_edge.tf.source import open_model
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def source(model_file, image_folder):
-    return open_model(recipe_for(str(model_file), {"data.source": str(image_folder)}), lambda event: None)
-
-
-@pytest.fixture(scope="module")
-def variants(source):
-    with Variants(source) as made:
-        yield made
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,6 @@ from tflite_edge.records.recipe import recipe_for
 from tflite_edge.records.verdict import Gates
 from tflite_edge.targets.local import Local
 from tflite_edge.tf.convert import litert
-from tflite_edge.tf.convert.variants import Variants
-from tflite_edge.tf.source import open_model
 
 RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 
@@ -57,17 +55,6 @@ def test_a_missing_extra_is_said_with_its_command(monkeypatch):
         litert.require()
     assert caught.value.exit_code == 4
     assert "pip install litert-quantizer" in caught.value.do
-
-
-@pytest.fixture(scope="module")
-def source(model_file, image_folder):
-    return open_model(recipe_for(str(model_file), {"data.source": str(image_folder)}), lambda event: None)
-
-
-@pytest.fixture(scope="module")
-def variants(source):
-    with Variants(source) as made:
-        yield made
 
 
 @pytest.mark.slow
