@@ -13,7 +13,7 @@ from tflite_edge.records.job import BenchResult, LearnResult, Runtime, ScoreResu
 from tflite_edge.records.manifest import Manifest, StepRecord
 from tflite_edge.records.realised import LOCAL
 from tflite_edge.records.verdict import Finding
-from tflite_edge.report.words import kib, learns, milliseconds, percent
+from tflite_edge.report.words import STEP_COLUMNS, kib, learns, milliseconds, percent, step_cells
 
 if TYPE_CHECKING:
     from tflite_edge.deploy.package import Packed
@@ -134,18 +134,7 @@ def _quality(score: ScoreResult) -> float | None:
 
 def _steps(steps: Sequence[StepRecord]) -> Table:
     """What each step did to the Keras model."""
-    rows = [
-        [
-            step.name,
-            _change(step.before.parameters, step.after.parameters),
-            _change(step.before.macs, step.after.macs or step.before.macs),
-            f"{100 * step.after.sparsity:.0f}",
-            f"{step.after.half_unique:,}",
-            f"{percent(step.before.top1)} -> {percent(step.after.top1)}",
-        ]
-        for step in steps
-    ]
-    return Table(["step ", "parameters", "MACs", "zeros %", "values", "Keras top-1 %"], rows, spare=("MACs",))
+    return Table(STEP_COLUMNS, [step_cells(step, "->") for step in steps], spare=("MACs",))
 
 
 def _spared(steps: Sequence[StepRecord], most: int = 4) -> Iterable[str]:
@@ -156,12 +145,6 @@ def _spared(steps: Sequence[StepRecord], most: int = 4) -> Iterable[str]:
             names = [name for name, own in step.spared.items() if own == why]
             more = f" and {len(names) - most} more" if len(names) > most else ""
             yield f"{step.name} left {', '.join(names[:most])}{more} alone: {why}"
-
-
-def _change(before: int | None, after: int | None) -> str:
-    if before is None or after is None:
-        return "-"
-    return f"{before:,}" + (f" -> {after:,}" if after != before else "")
 
 
 def findings(found: Iterable[tuple[str, Finding]], head: str = "broken promise") -> Iterable[str]:

@@ -12,7 +12,7 @@ from tflite_edge.artifact import MANIFEST
 from tflite_edge.records.manifest import Manifest, StepRecord
 from tflite_edge.report.evidence import Evidence
 from tflite_edge.report.page import Code, Items, Part, Section, Table, Text
-from tflite_edge.report.words import percent
+from tflite_edge.report.words import STEP_COLUMNS, step_cells
 
 MOST_NAMES = 4
 
@@ -41,31 +41,14 @@ def made_section(found: Evidence) -> Section:
 
 
 def _steps(steps: Sequence[StepRecord]) -> Table:
-    rows = [
-        [
-            step.name,
-            _change(step.before.parameters, step.after.parameters),
-            _change(step.before.macs, step.after.macs or step.before.macs),
-            f"{100 * step.after.sparsity:.0f}",
-            f"{step.after.half_unique:,}",
-            f"{percent(step.before.top1)} → {percent(step.after.top1)}",
-            _settings(step.settings),
-        ]
-        for step in steps
-    ]
-    columns = ["step ", "parameters", "MACs", "zeros %", "values", "Keras top-1 %", "settings "]
+    rows = [[*step_cells(step, "→"), _settings(step.settings)] for step in steps]
+    columns = [*STEP_COLUMNS, "settings "]
     return Table(columns, rows, "Steps on the Keras model, before → after")
 
 
 def _settings(settings: dict[str, Any]) -> str:
     told = {key: value for key, value in settings.items() if value not in (None, "", [], ()) and key != "step"}
     return ", ".join(f"{key} {value}" for key, value in told.items() if value is not False) or "-"
-
-
-def _change(before: int | None, after: int | None) -> str:
-    if before is None or after is None:
-        return "-"
-    return f"{before:,}" + (f" → {after:,}" if after != before else "")
 
 
 def _spared(steps: Sequence[StepRecord]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tflite_edge.records.job import ScoreResult
-from tflite_edge.records.manifest import Variant
+from tflite_edge.records.manifest import StepRecord, Variant
 
 
 def milliseconds(seconds: float) -> str:
@@ -89,3 +89,24 @@ def learns(model: Variant) -> str:
         f"{learning.epochs[-1].loss:.2f} and top-1 {percent(learning.start.top1)} -> "
         f"{percent(learning.after.top1)} in {len(learning.epochs)} epochs of {learning.samples} samples{step}"
     )
+
+
+STEP_COLUMNS = ("step ", "parameters", "MACs", "zeros %", "values", "Keras top-1 %")
+
+
+def step_cells(step: StepRecord, arrow: str) -> list[str]:
+    """What a step did to the Keras model, under STEP_COLUMNS; `arrow` stands between before and after."""
+    return [
+        step.name,
+        _change(step.before.parameters, step.after.parameters, arrow),
+        _change(step.before.macs, step.after.macs or step.before.macs, arrow),
+        f"{100 * step.after.sparsity:.0f}",
+        f"{step.after.half_unique:,}",
+        f"{percent(step.before.top1)} {arrow} {percent(step.after.top1)}",
+    ]
+
+
+def _change(before: int | None, after: int | None, arrow: str) -> str:
+    if before is None or after is None:
+        return "-"
+    return f"{before:,}" + (f" {arrow} {after:,}" if after != before else "")
