@@ -2,7 +2,8 @@
 #
 #   make convert MODEL=mobilenet    train, convert and verify a model: build/mobilenet/
 #                                   TARGET=emulator:pi4 proves it on an emulated Raspberry Pi
-#   make search MODEL=mobilenet ARGS="--max-bytes 100k --max-drop 1 --trials 12"    the best recipes within limits
+#   make search MODEL=mobilenet     the best recipes within limits: build/search-mobilenet/
+#                                   ARGS="--max-bytes 100k --max-drop 1 --trials 12" are the limits
 #   make package MODEL=mobilenet TARGET=pi4    one archive that installs offline: dist/
 #   make report MODEL=mobilenet     a page about it: build/mobilenet/report.html
 #   make test                       run all tests
@@ -28,7 +29,7 @@ convert: $(READY)
 	$(BIN)/tflite-edge convert models/$(MODEL).toml -o build/$(MODEL) $(if $(TARGET),--on $(TARGET)) $(ARGS)
 
 search: $(READY)
-	$(BIN)/tflite-edge search models/$(MODEL).toml -o build/search $(ARGS)
+	$(BIN)/tflite-edge search models/$(MODEL).toml -o build/search-$(MODEL) $(ARGS)
 
 package: $(READY)
 	test -f build/$(MODEL)/manifest.json || $(MAKE) convert TARGET= ARGS=

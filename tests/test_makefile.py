@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 def test_search_takes_its_limits_in_args():
     words = ["search", "MODEL=no-such-model", "ARGS=--max-bytes 100k"]
     done = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "/tflite-edge search models/no-such-model.toml -o build/search --max-bytes 100k" in done.stdout
+    assert "/tflite-edge search models/no-such-model.toml -o build/search-no-such-model --max-bytes 100k" in done.stdout
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
