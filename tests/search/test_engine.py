@@ -14,6 +14,7 @@ from tflite_edge.records.errors import EdgeError, MissingError, ModelError, Reci
 from tflite_edge.records.plain import from_plain
 from tflite_edge.records.recipe import DataSource, ModelSource, Recipe, read_recipe, with_changes
 from tflite_edge.records.search import Budget, Study
+from tflite_edge.search import engine
 from tflite_edge.search.book import Book
 from tflite_edge.search.engine import Plan, Search
 from tflite_edge.search.meter import Reading
@@ -35,13 +36,13 @@ class Made:
         return self.make(task.recipe)
 
 
-def search(folder, budget, made=None, *, recipe=BASE, told=None, meter=None, **more):
+def search(folder, budget, made=None, *, recipe=BASE, told=None, meter=None, open_pool=Here, **more):
     made = made or Made()
     plan = Plan(budget, folder, **{"trials": 20, **more})
     space = space_of(recipe, budget, images=True, width=1.0, smallest=32)
     book = Book(folder, space, budget, {"a": 1}, name="n", seed=plan.seed, first=2 if recipe.optimize else 1)
     listen = told.append if told is not None else lambda event: None
-    with closing(Here(made)) as pool:
+    with closing(open_pool(made)) as pool:
         return Search(plan, space, book, pool=pool, meter=meter, listen=listen).run()
 
 
@@ -360,3 +361,18 @@ def test_a_point_that_is_no_recipe_is_one_failed_trial(tmp_path, monkeypatch):
     assert len(study.trials) == 21
     failed = [trial for trial in study.trials if trial.state == "failed"]
     assert {trial.why for trial in failed} == {"these do not go together"}
+
+
+def test_workers_that_are_all_gone_are_waited_for_but_not_for_ever(tmp_path, monkeypatch):
+    class Lost(Here):
+        size = 0
+
+        def submit(self, task, done):
+            """Nobody takes it."""
+
+    monkeypatch.setattr(engine, "BEAT_S", 0.01)
+    monkeypatch.setattr(engine, "PATIENCE_S", 0.03)
+    told = []
+    with pytest.raises(TargetError, match="all workers of the Dask scheduler are gone"):
+        search(tmp_path, Budget(), told=told, open_pool=Lost)
+    assert [event.warning for event in told].count(True) == 1

@@ -30,6 +30,8 @@ from tflite_edge.search.words import trial_words
 REFERENCE, RECIPE, PROBE = "reference", "recipe", "probe"
 # The probe is untrained: weights that were trained are a little smaller, and much so where they are compressed.
 MARGIN, COMPRESSED_MARGIN = 1.05, 1.5
+BEAT_S = 5.0  # how often a search that waits looks whether there are workers
+PATIENCE_S = 600.0  # for workers that are all gone: a cluster's queue may send others
 HOPELESS = 5  # trials that fail before one succeeds: it is not their recipes
 OPEN = Gates(max_drop=float("inf"), min_agreement=0.0)  # the budget judges
 
@@ -115,7 +117,7 @@ class Search:
             self._submit(run)
         self._say()
         while True:
-            while len(self.running) < self.pool.size and (one := self._next()):
+            while len(self.running) < max(1, self.pool.size) and (one := self._next()):
                 self._submit(one)
             if not self.running:
                 break
@@ -162,7 +164,7 @@ class Search:
 
     def _take(self) -> None:
         """Wait for one thing to happen, and see to it."""
-        run, found, made = self.events.get()
+        run, found, made = self._event()
         if isinstance(found, Exception):
             raise found
         if isinstance(found, Reading):
@@ -178,6 +180,26 @@ class Search:
             self.meter.submit(path, threads, lambda reading: self.events.put((run, reading, found)))
             return
         self._judge(run, found, None)
+
+    def _event(self) -> tuple[Run, Outcome | Reading | Exception, Any]:
+        """The next thing that happens. Raises TargetError when there have been no workers for too long."""
+        gone, patience = 0.0, f"{PATIENCE_S / 60:.0f} minutes"
+        while True:
+            try:
+                return self.events.get(timeout=BEAT_S)
+            except queue.Empty:
+                if self.pool.size:
+                    gone = 0.0
+                    continue
+            if not gone:
+                self.listen(Event("search", f"no workers are left: waiting {patience} for others", warning=True))
+            gone += BEAT_S
+            if gone > PATIENCE_S:
+                raise TargetError(
+                    "all workers of the Dask scheduler are gone",
+                    evidence=f"none came back in {patience}",
+                    do="start some, then run the same command: the study goes on where it was",
+                )
 
     def _judge(self, run: Run, outcome: Outcome, reading: Reading | None) -> None:
         if self.reference is None and run.origin != REFERENCE:
@@ -281,7 +303,7 @@ class Search:
         except RecipeError as error:
             return self._inconclusive(error)
         self.pool.submit(Task(recipe, str(self.shelf.place(0))), lambda found: self.events.put((run, found, None)))
-        found = self.events.get()[1]
+        found = self._event()[1]
         if isinstance(found, Exception):
             raise found
         assert isinstance(found, Outcome)
@@ -322,7 +344,7 @@ class Search:
         readings: list[Reading] = []
         for threads in next((axis.values for axis in self.space.axes if axis.name == "threads"), (own,)):
             self.meter.submit(path, threads, lambda said: self.events.put((run, said, outcome)))
-            said = self.events.get()[1]
+            said = self._event()[1]
             if isinstance(said, Exception):
                 raise said
             assert isinstance(said, Reading)
@@ -385,7 +407,7 @@ class Search:
         if not ended:
             return self.plan.time_s
         each = statistics.median(trial.seconds for trial in ended)
-        left = each * max(0, self.plan.trials - len(ended)) / self.pool.size
+        left = each * max(0, self.plan.trials - len(ended)) / max(1, self.pool.size)
         if self.plan.time_s is not None:
             left = min(left, max(0.0, self.start + self.plan.time_s - time.monotonic()))
         return left

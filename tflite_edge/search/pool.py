@@ -17,8 +17,8 @@ RETRIES = 1  # a trial whose worker died is begun once more; who kills two worke
 
 
 class Pool(Protocol):
-    """size: trials at a time. submit: make the task, then call `done`, from whatever thread, with its outcome or with
-    what ended the pool itself."""
+    """size: trials at a time, 0 while there is nobody to make them. submit: make the task, then call `done`, from
+    whatever thread, with its outcome or with what ended the pool itself."""
 
     @property
     def size(self) -> int: ...
@@ -85,10 +85,10 @@ class Cluster:
 
     @property
     def size(self) -> int:
-        """A trial for each worker there is now, whatever its threads; at least 1, which waits for a worker."""
+        """A trial for each worker there is now, whatever its threads. A lost scheduler has one, and tells `done` so."""
         if self.client.status != "running":
             return 1
-        return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+        return len(self.client.scheduler_info(n_workers=-1)["workers"])
 
     def submit(self, task: Task, done: Done) -> None:
         try:
