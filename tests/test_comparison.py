@@ -93,6 +93,15 @@ def test_a_board_with_another_file_is_a_fault(folder, board):
     assert found.findings[0].what.startswith("tflite-runtime on board and tflite-runtime (reference) on local: ")
 
 
+def test_an_emulated_board_that_lacks_a_runtime_is_at_fault(folder, board, monkeypatch):
+    """It was installed with it: its files are damaged."""
+    monkeypatch.setattr(board, "emulated", True)
+    found = compare(folder / "int8.tflite", ("board",), str(folder / "data.npz"))
+    assert not any(run.absent for run in found.runs)
+    (finding,) = found.findings
+    assert (finding.what, finding.exit_code) == ("ai-edge-litert on board failed", 4)
+
+
 def test_a_target_that_is_not_there_gets_its_reason_and_the_others_go_on(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("TFLITE_EDGE_CACHE", str(tmp_path))  # no board is installed there
     found = compare(folder / "int8.tflite", ("local", "emulator:pi4"), str(folder / "data.npz"))

@@ -131,7 +131,7 @@ def _run_all(
             raise  # the samples do not fit the model, here or anywhere
         except EdgeError as error:
             errors.append(error)
-            runs.append(_failed(run, error, broken=isinstance(machine, EdgeError)))
+            runs.append(_failed(run, error, machine))
         else:
             family = parity.family_of(runtime, kernels, score.runtime.machine)
             oracle = name == "local" and parity.ORACLES.get(family) == (runtime, kernels)
@@ -144,9 +144,13 @@ def _run_all(
     return runs, answers
 
 
-def _failed(run: Run, error: EdgeError, *, broken: bool) -> Run:
+def _failed(run: Run, error: EdgeError, machine: Machine | EdgeError) -> Run:
     why = "\n".join(filter(None, [error.what, error.evidence]))
-    absent = isinstance(error, (MissingError, UsageError)) and not broken  # UsageError: no such runtime for it
+    # UsageError: there is no such runtime for it. An emulated board was proven with all that there are: none can miss.
+    excused = (
+        () if isinstance(machine, EdgeError) else (UsageError,) if machine.emulated else (UsageError, MissingError)
+    )
+    absent = isinstance(error, excused)
     return replace(run, why=why, do=error.do, exit_code=error.exit_code, absent=absent)
 
 

@@ -61,6 +61,14 @@ def board_of_links(installed, scratch):
     return scratch
 
 
+@pytest.fixture
+def runnable(installed, board_of_links):
+    """With the QEMU that was downloaded, where the machine's own does not do."""
+    if (installed / "qemu").is_dir():
+        shutil.copytree(installed / "qemu", board_of_links / "qemu", symlinks=True, copy_function=os.link)
+    return board_of_links
+
+
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory):
     """float32 [24, 4] with the right labels, and what the float layer answers."""
@@ -185,13 +193,22 @@ def test_the_record_holds_what_is_inside(installed):
     assert damage(installed / "arm64") == ""
 
 
-def test_damage_is_seen_and_told(board_of_links, models, pack):
+def test_damage_is_seen_and_told(runnable, models, pack):
     """Python's own modules are cut out: it does not start, and the message says why and what to do."""
-    (board_of_links / "arm64" / "root" / "usr" / "lib" / "python3.11" / "encodings" / "__init__.py").unlink()
+    (runnable / "arm64" / "root" / "usr" / "lib" / "python3.11" / "encodings" / "__init__.py").unlink()
     assert status(PI4).state == "damaged"
     assert "encodings/__init__.py is missing" in status(PI4).why
     with pytest.raises(MissingError, match="emulated pi4 is damaged") as caught:
         open_board(PI4).score(Job("score", str(models / "dense.tflite"), pack=pack))
+    assert caught.value.do == "tflite-edge emulator install pi4"
+
+
+def test_a_runtime_that_has_gone_is_damage(runnable, models, pack):
+    """And nothing that pip would mend on this machine."""
+    shutil.rmtree(runnable / "arm64" / "root" / "usr" / "lib" / "python3" / "dist-packages" / "tflite_runtime")
+    with pytest.raises(MissingError, match="emulated pi4 is damaged") as caught:
+        open_board(PI4).score(Job("score", str(models / "dense.tflite"), runtime="tflite-runtime", pack=pack))
+    assert "cannot be imported" in caught.value.evidence
     assert caught.value.do == "tflite-edge emulator install pi4"
 
 

@@ -78,7 +78,7 @@ class Emulated(Machine):
             document = ask(argv, replace(job, runtime=runtime), deadline_s)
         except ModelError as error:
             raise self._with_the_fix(error, runtime) from error
-        except TargetError as error:
+        except (MissingError, TargetError) as error:  # a runtime that is missing was there when it was proven
             raise self._explained(error) from error
         if asked == "auto":
             told = document["runtime"]
@@ -127,15 +127,15 @@ class Emulated(Machine):
         cure = f"convert it again with --on {self.name} --runtime {runtime}, in another --quantize mode if need be"
         return ModelError(error.what, evidence=error.evidence, do=", or ".join([cure, *other]))
 
-    def _explained(self, error: TargetError) -> TargetError | MissingError:
-        """What is told when the guest died: whether it is the files of the board, or its processor."""
-        from tflite_edge.targets.emulator.installation import damage_of
+    def _explained(self, error: MissingError | TargetError) -> MissingError | TargetError:
+        """What is told when the guest died or lacks something: whether it is the board's files, or its processor."""
+        from tflite_edge.targets.emulator.installation import PROOF, damage_of
 
-        damaged = damage_of(self.board)
+        damaged = damage_of(self.board) if (self.root / PROOF).is_file() else ""  # without: it is being installed
         if damaged:
             return MissingError(
                 f"the emulated {self.board.name} is damaged",
-                evidence=f"{damaged}\n{error.evidence}".strip(),
+                evidence=f"{damaged}\n{error.what}\n{error.evidence}".strip(),
                 do=f"tflite-edge emulator install {self.board.name}",
             )
         if "SIGILL" in error.what:
