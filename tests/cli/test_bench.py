@@ -114,9 +114,9 @@ def test_an_emulated_board_is_not_asked_for_times(edge, model, options):
     assert "--on ssh://USER@HOST" in said
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_no_power_command_is_left_behind(edge, model, tmp_path, stop):
-    """Neither the command nor what it started, nor what waits for the harness's end."""
+    """Neither the command nor what it started, nor what waits for the harness's end; nor the harness itself."""
     wrote = tmp_path / "pid"
     meter = f"sleep 1000 & echo $! $$ > {wrote}.part; mv {wrote}.part {wrote}; while :; do echo 2W; sleep 0.1; done"
     bench = subprocess.Popen(

@@ -73,7 +73,10 @@ def app() -> None:
 
 def main() -> int:
     """Run the command line; the exit code is the verdict's or the error's (see records/errors.py)."""
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no terminal that hangs up
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks
+            signal.signal(number, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     try:
         return int(app.main(standalone_mode=False) or 0)
     except EdgeError as error:

@@ -17,6 +17,8 @@ from tflite_edge.records.errors import EXIT_INTERRUPTED, EdgeError, MissingError
 from tflite_edge.records.job import ERROR_KINDS, SCHEMA, Job
 from tflite_edge.records.plain import from_plain, to_plain
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
 _interrupted: List[int] = []
 
 
@@ -30,6 +32,7 @@ def main(argv: List[str]) -> int:
         from tflite_edge.harness.command import main as command
 
         return command(argv[1:])
+    _end_with_parent()
     answer = os.dup(1)
     os.dup2(2, 1)
     try:
@@ -44,6 +47,17 @@ def main(argv: List[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return 0 if document["ok"] else 1
+
+
+def _end_with_parent() -> None:
+    """Linux kills this process when the one that started it has ended, however it did: a model that hangs heeds nothing
+    else."""
+    try:
+        import ctypes  # NumPy loads it as well
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (ImportError, OSError, AttributeError):  # another system
+        pass
 
 
 def _interrupt(number: int, _frame: Any) -> None:
