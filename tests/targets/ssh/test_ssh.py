@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -23,7 +24,7 @@ from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.targets import open_machine
 from tflite_edge.targets.local import Local
 from tflite_edge.targets.ssh.address import parse
-from tflite_edge.targets.ssh.machine import Ssh
+from tflite_edge.targets.ssh.machine import RUN, Ssh
 
 SLOW = '#!/bin/sh\ncase "$1" in -c) exec {python} "$@";; esac\necho working >&2\necho $$ >"$HOME/slow"\nexec sleep 60\n'
 
@@ -145,6 +146,54 @@ def test_a_connection_that_dies_once_is_made_again(server, dense):
     assert machine.probe.best
     server.cut()
     assert machine.bench(quick(dense)).samples_s
+
+
+def test_a_run_whose_connection_dies_is_begun_again_and_says_so(server, dense):
+    once = f'[ -e "$HOME/slow" ] && exec {sys.executable} "$@"'
+    server.script(server.bin / "python3", SLOW.format(python=sys.executable).replace("echo working", f"{once}\necho"))
+    mark = server.home / "slow"
+
+    def cut():
+        while not mark.exists():
+            time.sleep(0.02)
+        server.cut()
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    result = ssh(server).bench(quick(dense))
+    thread.join()
+    assert result.samples_s
+    assert "begun again over a new connection" in result.runtime.why
+
+
+def test_what_a_silent_connection_left_running_ends_before_it_is_begun_again(tmp_path):
+    """Nobody has told the board that the first connection is gone: the first try's stdin is still open."""
+    (tmp_path / "cache" / "blobs").mkdir(parents=True)
+    (tmp_path / "cache" / "runs").mkdir()
+    harness = "cd; [ -e pid ] && exec echo answer; echo $$ >part; mv part pid; sleep 60"
+    (tmp_path / "cache" / "blobs" / "harness").write_text(harness)
+    words = ["sh", "-c", RUN, "sh", "cache", "60", "/bin/sh", "harness", "", "name"]
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": {**os.environ, "HOME": str(tmp_path)}}
+    with subprocess.Popen(words, **options) as first:
+        first.stdin.write(b"{}\n")
+        first.stdin.flush()
+        while not (tmp_path / "pid").exists():
+            time.sleep(0.01)
+        with subprocess.Popen(words, **options) as second:
+            second.stdin.write(b"{}\n")
+            second.stdin.flush()
+            assert second.stdout.read() == b"name\nanswer\n"
+        assert gone(int((tmp_path / "pid").read_text()))
+    assert first.returncode == 128 + 9
+    assert list((tmp_path / "cache" / "runs").iterdir()) == []
+
+
+def test_a_shell_that_greets_and_a_command_of_the_user_s_config(server, dense):
+    login = server.folder / "login"
+    login.write_text(login.read_text().replace("cd\n", "cd\necho Welcome\nprintf 'to the board> '\n"))
+    with (server.folder / "client").open("a") as config:
+        config.write("  RemoteCommand tmux\n  RequestTTY yes\n")
+    assert ssh(server).bench(quick(dense)).samples_s
 
 
 def test_a_copy_that_was_cut_off_is_not_used(server, dense):

@@ -58,7 +58,7 @@ class Connection:
             "BatchMode": "yes", "StrictHostKeyChecking": keys, "ConnectTimeout": CONNECT_S, "ControlMaster": "auto",
             "ControlPath": self.folder / "s", "ControlPersist": 60, "ServerAliveInterval": 5, "ServerAliveCountMax": 4,
             "ForwardAgent": "no", "ForwardX11": "no", "ClearAllForwardings": "yes", "RequestTTY": "no",
-            "PermitLocalCommand": "no", "LogLevel": "INFO",
+            "PermitLocalCommand": "no", "RemoteCommand": "none", "LogLevel": "INFO",
         }  # fmt: skip
         port = ["-p", str(self.address.port)] if self.address.port else []
         flags = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shlex
 import tempfile
 from collections.abc import Callable
@@ -57,19 +58,26 @@ mv -f "$part" "$2"
 """
 
 # $1: the cache, $2: deadline in whole seconds, $3: Python, $4: harness, $5: the run's file to send after the answer.
+# $6: the run's name, the same when it is begun again over a new connection: what an earlier try left running is ended.
 # First line of stdin: the job, with @RUN and @BLOBS for the two folders. The end of stdin means that we are gone.
+# stdout: the name, before which a login shell may have greeted; the answer; the file.
 RUN = r"""
 umask 077
 cd && cd "$1" || exit 28
 blobs=$PWD/blobs
-run=$(mktemp -d "$PWD/runs/XXXXXX") || exit 28
+for old in "$PWD/runs/$6".*/group; do
+  [ -f "$old" ] && kill -s KILL -- "-$(cat "$old")"
+done 2>/dev/null
+run=$(mktemp -d "$PWD/runs/$6.XXXXXX") || exit 28
 trap 'rm -rf "$run"' EXIT
 trap 'exit 143' HUP INT TERM
 IFS= read -r job || exit 74
 printf '%s\n' "$job" | sed "s|@RUN|$run|g; s|@BLOBS|$blobs|g" >"$run/job.json" || exit 28
+printf '%s\n' "$6"
 exec 3<&0
 timeout -s KILL "$2" "$3" "$blobs/$4" "$run/job.json" </dev/null 3<&- &
 child=$!
+echo "$child" >"$run/group"
 ( while read -r _; do :; done; kill -s KILL -- "-$child" ) <&3 >/dev/null 2>&1 &
 guard=$!
 wait "$child"
@@ -104,16 +112,26 @@ class Ssh(Machine):
             harness.write_bytes(harness_bytes())
             names = self._copied({**local, "harness": harness})
             sent = json.dumps(to_plain(_there(job, names))).encode() + b"\n"
-            arguments = [CACHE, str(int(deadline_s) + 5), python.executable, names["harness"], BACK if back else ""]
-            done = self._twice(lambda: self.connection.run(RUN, arguments, data=sent, hold=True, deadline_s=deadline_s))
+            name, tries = secrets.token_hex(8), 0
+            arguments = [str(int(deadline_s) + 5), python.executable, names["harness"], BACK if back else "", name]
+
+            def run() -> Done:
+                nonlocal tries
+                tries += 1
+                return self.connection.run(RUN, [CACHE, *arguments], data=sent, hold=True, deadline_s=deadline_s)
+
+            done = self._twice(run)
         self._check_space(done)
-        answer, _, content = done.answer.partition(b"\n")
+        greeting, begun, told = done.answer.partition(name.encode() + b"\n")
+        answer, _, content = (told if begun else greeting).partition(b"\n")
         try:
             result = outcome(done.status, answer, job.model, done.talk)
         except EdgeError as error:
             ours = {BACK: back} if back else {}
             ours |= {names[key]: str(path) for key, path in local.items()}
             raise self._in_our_words(error, ours) from error
+        if tries > 1:
+            result["runtime"]["why"] += "; begun again over a new connection, as the first one broke"
         if back and content:  # a head that did not get better is not written
             write(Path(back), content)
         return result
