@@ -93,16 +93,31 @@ done
 # Words in single quotes for the board's shell.
 quoted=
 for word; do quoted="$quoted '$(printf %s "$word" | sed "s/'/'\\\\''/g")'"; done
+
+tar -C "$work/send" -cf "$work/sent.tar" .
+# The board's stdin is held open behind the archive: its end means that we are gone, and the benchmark goes as well.
 remote="d=\$(mktemp -d) || exit 4; trap 'rm -rf \"\$d\"' EXIT; trap 'exit 130' HUP INT TERM; cd \"\$d\" || exit 4
-tar -xf - || exit 4
+head -c $(($(wc -c <"$work/sent.tar"))) | tar -xf - || exit 4
 p=\$HOME/.local/share/tflite-edge/venv/bin/python; [ -x \"\$p\" ] || p=python3
 command -v \"\$p\" >/dev/null || { echo 'error: there is no python3 on the board' >&2; exit 4; }
-\"\$p\" scripts/pi_benchmark.py $quoted --json result.json; s=\$?
+exec 3<&0
+setsid \"\$p\" scripts/pi_benchmark.py $quoted --json result.json </dev/null 3<&- &
+c=\$!
+(while read -r _; do :; done; kill -s KILL -- \"-\$c\") <&3 >/dev/null 2>&1 &
+g=\$!
+wait \"\$c\"; s=\$?
+kill \"\$g\" 2>/dev/null
 echo @@JSON; [ -f result.json ] && cat result.json; exit \$s"
 status=0
-tar -C "$work/send" -cf - . |
-  ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=15 -o ServerAliveInterval=10 -- "$host" \
-    "exec sh -c '$(printf %s "$remote" | sed "s/'/'\\\\''/g")'" >"$work/answer" || status=$?
+mkfifo "$work/stdin"
+ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=15 -o ServerAliveInterval=10 -o RemoteCommand=none \
+  -o RequestTTY=no -- "$host" "exec sh -c '$(printf %s "$remote" | sed "s/'/'\\\\''/g")'" \
+  <"$work/stdin" >"$work/answer" &
+ssh=$!
+exec 3>"$work/stdin"
+cat "$work/sent.tar" >&3 || : # it broke: ssh says why
+wait "$ssh" || status=$?
+exec 3>&-
 [ "$status" -ne 255 ] || fail 5 "no connection to $host, or it broke" "ssh $host must work without a password"
 sed '/^@@JSON$/,$d' "$work/answer"
 sed '1,/^@@JSON$/d' "$work/answer" >"$work/result.json"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.harness import tiny
+from tests.targets.ssh.test_ssh import SLOW, gone
 from tflite_edge.artifact import sha256
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "pi_benchmark.sh"
@@ -33,6 +36,17 @@ def test_on_a_board(server, dense, tmp_path):
     document = json.loads((tmp_path / "pi_benchmark.json").read_text())
     assert document["models"][0]["bench"]["median_s"] > 0
     assert [path.name for path in server.home.iterdir() if path.name != ".cache"] == []
+
+
+def test_ctrl_c_ends_the_benchmark_on_the_board(server, dense, tmp_path):
+    server.script(server.bin / "python3", SLOW.format(python=sys.executable))
+    script = subprocess.Popen(["sh", str(SCRIPT), "127.0.0.1", dense], cwd=tmp_path, start_new_session=True)
+    slow, until = server.home / "slow", time.monotonic() + 30
+    while not (slow.exists() and slow.read_text()) and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(script.pid, signal.SIGINT)
+    assert script.wait(10) == 130
+    assert gone(int(slow.read_text()))
 
 
 def test_on_the_board_itself(dense, tmp_path, monkeypatch):
