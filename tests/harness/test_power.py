@@ -86,13 +86,21 @@ def test_nothing_to_read_says_what_was_looked_for(tmp_path):
         ("5.00V 0.62A", 3.1),
         ("5V 620mA", 3.1),
         ("5.1V 0.6A 3.06W", 3.06),
+        ("5.1V,0.6A,3.06W", 3.06),
+        ("-0.2 W", -0.2),
+        ("31e-1 W", 3.1),
+        ("3.1e3mW", 3.1),
+        ("5e0V 6.2E-1A", 3.1),
     ],
 )
 def test_lines_of_meters(line, watts):
     assert power.watts_in(line) == pytest.approx(watts)
 
 
-@pytest.mark.parametrize("line", ["hello", "5.1V", "0x10", "watts"])
+@pytest.mark.parametrize(
+    "line",
+    ["hello", "5.1V", "0x10", "watts", "3,14 W", "5,1V 0,61A", "1.2.3 W", "3 kW", "nan", "inf", "1e999 W"],
+)
 def test_lines_without_watts(line):
     with pytest.raises(ValueError, match="no watts"):
         power.watts_in(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -227,16 +228,19 @@ def grown(old: int, new: int, range_uj: int) -> int:
 def watts_in(line: str) -> float:
     """The watts in a line that a meter or a command prints: `3.1`, `3.1 W`, `3100mW`, or `5.1V 0.61A`.
 
-    Raises ValueError where the line says none.
+    Raises ValueError where the line says none. A decimal comma is refused: it may as well part thousands, or columns.
     """
-    number = r"([-+]?\d+(?:\.\d+)?)"
-    watts = re.search(number + r"\s*(m?)W\b", line)
+    number = r"(?<![\w.])(?<!\d,)([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*"
+    watts = re.search(number + r"(m?)W\b", line)
+    volts, amperes = re.search(number + r"V\b", line), re.search(number + r"(m?)A\b", line)
+    found = math.nan
     if watts:
-        return float(watts[1]) * (1e-3 if watts[2] else 1.0)
-    volts, amperes = re.search(number + r"\s*V\b", line), re.search(number + r"\s*(m?)A\b", line)
-    if volts and amperes:
-        return float(volts[1]) * float(amperes[1]) * (1e-3 if amperes[2] else 1.0)
-    try:
-        return float(line)
-    except ValueError:
-        raise ValueError(f"no watts in the line {line.strip()[:80]!r}") from None
+        found = float(watts[1]) * (1e-3 if watts[2] else 1.0)
+    elif volts and amperes:
+        found = float(volts[1]) * float(amperes[1]) * (1e-3 if amperes[2] else 1.0)
+    else:
+        with suppress(ValueError):
+            found = float(line)
+    if not math.isfinite(found):
+        raise ValueError(f"no watts in the line {line.strip()[:80]!r}")
+    return found
