@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from tflite_edge.records.preprocess import NORMALIZATIONS
 from tflite_edge.records.recipe import TASKS, WEIGHTS
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+LONGEST_S = 365 * 86400
 
 runtime_option: Decorator = click.option(
     "--runtime", type=click.Choice(["auto", *RUNTIMES]), default="auto", show_default=True
@@ -28,9 +31,15 @@ def on_option(name: str = "on", default: str | None = "local") -> Decorator:
 
 
 def deadline_option(text: str = "Longest time in seconds.") -> Decorator:
-    """`--deadline`: seconds, above 0."""
-    seconds = click.FloatRange(0, min_open=True)
-    return click.option("--deadline", type=seconds, default=600.0, show_default=True, help=text)
+    """`--deadline`: seconds, above 0 and at most a year."""
+    seconds = click.FloatRange(0, LONGEST_S, min_open=True)
+    return click.option("--deadline", type=seconds, default=600.0, show_default=True, callback=_number, help=text)
+
+
+def _number(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # which is outside of no range
+        raise click.BadParameter("nan is no number")
+    return value
 
 
 def words(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:

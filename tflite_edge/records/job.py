@@ -46,6 +46,7 @@ def cores() -> int:
 ALL_CORES = 0  # as `workers` of a job: as many as there are cores where it runs
 
 
+MOST_AT_ONCE = 65_536  # threads, or images: more than any machine has, and far below what a runtime's int holds
 MOST_PERIODS = 200_000  # every frame's times are kept: more would be a document of many megabytes
 
 
@@ -130,6 +131,8 @@ class Job:
             raise RecipeError(f"kernels must be one of {', '.join(KERNELS)}, not {self.kernels!r}")
         if min(self.threads, self.runs, self.batch) < 1 or min(self.workers, self.warmups, self.min_seconds) < 0:
             raise RecipeError("threads, runs and batch are 1 or more; workers, warmups and min_seconds 0 or more")
+        if max(self.threads, self.batch) > MOST_AT_ONCE:
+            raise RecipeError(f"threads and batch are at most {MOST_AT_ONCE:,}")
         self._check_verb()
 
     def _check_tensors(self) -> None:
