@@ -7,7 +7,7 @@ import pytest
 from tests.flatbuffer import real
 from tests.harness import tiny
 from tests.records.test_realised import BENCH, FLOAT, RUNTIME
-from tflite_edge.cli import show, show_model
+from tflite_edge.cli import show, show_model, show_timing
 from tflite_edge.evaluation import Evaluation
 from tflite_edge.flatbuffer import inspect
 from tflite_edge.flatbuffer.embed import About, embed
@@ -16,6 +16,9 @@ from tflite_edge.records.job import ScoreResult
 from tflite_edge.records.manifest import Manifest, Provenance
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import ModelSource, Recipe, Target
+from tflite_edge.records.sensors import Sensors, Snapshot
+from tflite_edge.records.timing import Matrix, OperatorTime, ProfileResult
+from tflite_edge.targets.matrix import cell
 
 THERE = replace(RUNTIME, machine="aarch64")
 SCORE = ScoreResult(THERE, "classification", 12, 1.0, 12.0, 1)
@@ -82,3 +85,14 @@ def test_inspect_tells_what_a_model_says_of_itself_and_what_of_it_cannot_be_read
     broken = list(show_model.described(inspect(whole.replace(b"labels.txt", b"../bels.tx"))))
     assert "cannot be read: the files appended to this model" in broken[-1]
     assert list(show_model.described(inspect(real.PATH))) == []
+
+
+def test_a_board_that_was_held_back_is_said_of_every_measurement():
+    """Also where it was so in the first of several rounds alone."""
+    fine = Sensors(4, Snapshot(), Snapshot())
+    hot = replace(fine, trouble="the board is held back: throttled")
+    rounds = [replace(BENCH, samples_s=[0.002], sensors=one) for one in (hot, fine)]
+    matrix = Matrix([cell(rounds), cell(rounds[::-1])], (1, 1), "the fastest")
+    assert list(show_timing.matrix(matrix, "m")).count(f"not to be trusted: {hot.trouble}") == 1
+    profile = ProfileResult(RUNTIME, 1, 2.0, 1.0, [OperatorTime(0, "ADD", 1.0, 0.1, 0.5)], "by cuts", hot)
+    assert f"not to be trusted: {hot.trouble}" in list(show_timing.profile(profile, "m"))

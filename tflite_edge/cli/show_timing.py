@@ -93,6 +93,7 @@ def matrix(found: Matrix, model: str) -> Iterable[Table | str]:
     threads, batch = found.recommended
     several = f"{threads} thread{'s' if threads > 1 else ''}" + (f", batch {batch}" if batch > 1 else "")
     yield f"recommended: {several}: {found.why}"
+    yield from dict.fromkeys(line for cell in found.cells for line in _doubts(cell.trouble))
     yield from (f"note: {note}" for note in found.notes)
 
 
@@ -118,6 +119,7 @@ def profile(found: ProfileResult, model: str, most: int = 20) -> Iterable[Table 
     yield "by kind: " + ", ".join(f"{name} {100 * seconds / found.total_s:.0f} %" for name, seconds in by_kind)
     yield f"whole model {milliseconds(found.total_s)} ms, without operators {milliseconds(found.empty_s)} ms"
     yield f"how: {found.how}"
+    yield from _doubts(found.sensors.trouble)
 
 
 def _micro(seconds: float) -> str:
@@ -146,9 +148,13 @@ def realtime(found: RealtimeResult, model: str, missed: tuple[Finding, ...]) -> 
         "late: how long after its due time it started; due times that pass while a frame runs are skipped"
     )
     yield _sensors(found.sensors)
-    if found.sensors.trouble:
-        yield f"not to be trusted: {found.sensors.trouble}"
+    yield from _doubts(found.sensors.trouble)
     yield from findings((finding.what, finding) for finding in missed)
+
+
+def _doubts(trouble: str) -> Iterable[str]:
+    if trouble:
+        yield f"not to be trusted: {trouble}"
 
 
 def _on(model: str, runtime: Runtime) -> str:

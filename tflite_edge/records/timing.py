@@ -82,7 +82,10 @@ class ProfileResult:
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting of the matrix: the runs of all its rounds together. per_image_s: median over the batch."""
+    """One setting of the matrix: the runs of all its rounds together. per_image_s: median over the batch.
+
+    bench: of the last round. trouble: what the sensors said first against one of the rounds, or "".
+    """
 
     threads: int
     batch: int
@@ -91,6 +94,7 @@ class Cell:
     per_image_s: float
     rounds_s: List[float]
     bench: BenchResult
+    trouble: str = ""
 
 
 @dataclass(frozen=True)

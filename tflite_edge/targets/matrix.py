@@ -59,4 +59,5 @@ def cell(results: Sequence[BenchResult]) -> Cell:
         per_image_s=median / last.batch,
         rounds_s=[result.median_s for result in results],
         bench=last,
+        trouble=next((one.sensors.trouble for one in results if one.sensors and one.sensors.trouble), ""),
     )
