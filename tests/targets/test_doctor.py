@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import platform
+import struct
+
 import pytest
 
-from tflite_edge.targets.doctor import look_there
+from tflite_edge.targets.doctor import _python, look_here, look_there
 from tflite_edge.targets.ssh.probe import Probe, Python
 
 APT = "sudo apt install -y python3-numpy python3-venv"
@@ -20,12 +23,12 @@ def numpy_of(machine, version, found, trouble=None):
 @pytest.mark.parametrize(
     ("machine", "version", "found", "cure"),
     [
-        ("aarch64", "3.11.2", {}, 'python3 -m pip install "numpy<2"'),
-        ("aarch64", "3.13.1", {}, "python3 -m pip install numpy"),
+        ("aarch64", "3.11.2", {}, "install"),  # pip may not: Raspberry Pi OS is externally managed
+        ("aarch64", "3.13.1", {}, "install"),
         ("armv7l", "3.11.2", {}, APT),
         ("armv7l", "3.13.1", {}, APT),
         ("armv7l", "3.11.2", {"numpy": "2.1.0"}, f"python3 -m pip uninstall -y numpy && {APT}"),
-        ("aarch64", "3.11.2", {"numpy": "2.1.0", **LITE}, 'python3 -m pip install "numpy<2"'),
+        ("aarch64", "3.11.2", {"numpy": "2.1.0", **LITE}, "python3 -m pip install 'numpy<2'"),
     ],
 )
 def test_the_cure_fits_the_board(machine, version, found, cure):
@@ -42,3 +45,23 @@ def test_tflite_runtime_that_does_not_import_beside_numpy_2_is_named():
 def test_what_is_well_has_no_cure(found):
     point = numpy_of("aarch64", "3.11.2", found)
     assert (point.ok, point.do) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("found", "cure"), [({}, "numpy"), ({"ai-edge-litert": "2.3.0"}, "numpy"), (LITE, "'numpy<2'")]
+)
+def test_here_pip_mends_numpy(found, cure):
+    python = Python("python3", "x86_64", "2.36", "3.11.2", found)
+    assert _python(python)[-1].do == f"python3 -m pip install {cure}"
+
+
+def test_a_32_bit_system_under_a_64_bit_kernel_is_armv7l(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(struct, "calcsize", lambda code: 4)
+    assert look_here()[0].found.startswith(f"{platform.python_version()} on armv7l")
+
+
+def test_a_named_python_that_does_not_start():
+    probe = Probe("Pi", "Debian", "Linux", "performance", 2**40, [])
+    cures = [look_there(probe, "install", asked)[1].do for asked in ("/no/such", "")]
+    assert cures == ["name one that is there: ?python=PATH", "there: sudo apt install python3 python3-venv"]

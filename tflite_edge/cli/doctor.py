@@ -34,7 +34,8 @@ def command(on: str, install: bool, sink: Sink) -> int:
     machine = open_machine(on) if on.startswith("ssh:") else None
     if isinstance(machine, Ssh):
         done = machine.install() if install else []
-        points = look_there(machine.probe, f"tflite-edge doctor --on {shlex.quote(machine.name)} --install")
+        cure = f"tflite-edge doctor --on {shlex.quote(machine.name)} --install"
+        points = look_there(machine.probe, cure, machine.address.python)
     elif on != "local" or install:
         raise UsageError(
             "--install is for a board over SSH" if install else f"doctor does not look at {on}",

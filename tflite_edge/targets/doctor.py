@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tflite_edge.artifact import cache_folder
 from tflite_edge.records.job import RUNTIMES
-from tflite_edge.targets.ssh.probe import Probe, Python
+from tflite_edge.targets.ssh.probe import Probe, Python, python_cure, userland
 from tflite_edge.targets.wheels import DEBIANS_NUMPY, Place, Wheels, fitting
 
 LEAST_BYTES = 2 * 2**30  # an emulated board, a model's steps and their caches
@@ -44,7 +45,7 @@ def look_here() -> list[Point]:
     version = tuple(map(int, platform.python_version_tuple()[:2]))
     name, libc = platform.libc_ver()
     numbers = libc.split(".")[:2] if name == "glibc" else ["0", "0"]
-    place = Place(platform.machine(), (version[0], version[1]), (int(numbers[0]), int(numbers[1])), sys.executable)
+    place = Place(userland(), (version[0], version[1]), (int(numbers[0]), int(numbers[1])), sys.executable)
     installed = {name: _version(name) for name in (*RUNTIMES, "numpy")}
     found = {name: version for name, version in installed.items() if version}
     here = Python(sys.executable, place.machine, libc, platform.python_version(), found)
@@ -74,12 +75,12 @@ def emulators() -> list[Point]:
     ]
 
 
-def look_there(probe: Probe, install: str) -> list[Point]:
-    """A board, from its probe. install: the command that installs a runtime there."""
+def look_there(probe: Probe, install: str, asked: str = "") -> list[Point]:
+    """A board, from its probe. install: the command that installs a runtime there. asked: the Python that was named."""
     points = [Point("board", None, f"{probe.model or 'of unknown model'}, {probe.os or 'unknown OS'}, {probe.kernel}")]
     if probe.best is None:
         broken = "\n".join(probe.broken) or "none starts"
-        points.append(Point("Python", False, broken, "sudo apt install python3 python3-venv"))
+        points.append(Point("Python", False, broken, python_cure(asked)))
     else:
         points += _python(probe.best, install)
     points.append(_governor(probe.governor))
@@ -98,11 +99,14 @@ def _python(python: Python, install: str = "") -> list[Point]:
     mend = install or (f"{python.executable} -m pip install {next(iter(wheels.runtimes))}" if wheels.runtimes else "")
     has = ", ".join(f"{name} {python.found[name]}" for name in RUNTIMES if name in python.found)
     points.append(Point("runtime", bool(has), has or "none", "" if has else mend))
-    return [*points, _numpy(python, wheels)]
+    return [*points, _numpy(python, wheels, install)]
 
 
-def _numpy(python: Python, wheels: Wheels) -> Point:
-    """tflite-runtime was built with NumPy 1 and does not import with 2; it is in `trouble` where that is so."""
+def _numpy(python: Python, wheels: Wheels, install: str) -> Point:
+    """tflite-runtime was built with NumPy 1 and does not import with 2; it is in `trouble` where that is so.
+
+    install: over SSH, where pip may not change the system's Python (PEP 668): with the runtime, our venv gets NumPy.
+    """
     numpy, arm32 = python.found.get("numpy", ""), python.machine == "armv7l"
     new = numpy != "" and not numpy.startswith("1.")
     lite = "tflite-runtime" in python.found or (new and "tflite-runtime" in python.trouble)
@@ -114,8 +118,8 @@ def _numpy(python: Python, wheels: Wheels) -> Point:
     if arm32:
         mend = f"{pip} uninstall -y numpy && {DEBIANS_NUMPY}" if numpy else DEBIANS_NUMPY
     else:
-        bound = '"numpy<2"' if lite or "tflite-runtime" in wheels.runtimes else "numpy"
-        mend = f"{pip} install {bound}"
+        bound = "numpy<2" if lite else wheels.numpy or "numpy"
+        mend = install if install and not python.runtime else f"{pip} install {shlex.quote(bound)}"
     return Point("NumPy", False, told, mend)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import dataclass, field
 
@@ -10,9 +11,20 @@ from tflite_edge.records.plain import from_plain
 from tflite_edge.targets.ssh.connection import Connection
 from tflite_edge.targets.wheels import VENV, Place
 
+
+def userland() -> str:
+    """What this system's programs are made for: a 32-bit system under a 64-bit kernel is armv7l. Runs on boards too."""
+    import platform
+    import struct
+
+    machine = platform.machine()
+    return "armv7l" if struct.calcsize("P") == 4 and machine in ("aarch64", "armv8l") else machine
+
+
 # Runs on any Python 3 and starts no process: the emulated one cannot. Two runtimes are never imported into one.
-LOOK = """
-import importlib, importlib.util, json, os, platform, struct, sys
+LOOK = inspect.getsource(userland)
+LOOK += """
+import importlib, importlib.util, json, os, platform, sys
 found, trouble = {}, {}
 for name, module in (("numpy", "numpy"), ("ai-edge-litert", "ai_edge_litert.interpreter"),
                      ("tflite-runtime", "tflite_runtime.interpreter")):
@@ -27,14 +39,11 @@ for name, module in (("numpy", "numpy"), ("ai-edge-litert", "ai_edge_litert.inte
         found[name] = str(getattr(sys.modules[module.split(".")[0]], "__version__", "of unknown version"))
     except Exception as error:
         trouble[name] = "%s: %s" % (type(error).__name__, error)
-machine = platform.machine()
-if struct.calcsize("P") == 4 and machine in ("aarch64", "armv8l"):
-    machine = "armv7l"
 try:
     libc = os.confstr("CS_GNU_LIBC_VERSION").split()[-1]
 except (AttributeError, ValueError, OSError):
     libc = "0.0"
-print(json.dumps({"machine": machine, "glibc": libc, "version": platform.python_version(), "found": found,
+print(json.dumps({"machine": userland(), "glibc": libc, "version": platform.python_version(), "found": found,
                   "trouble": trouble}))
 """
 
@@ -134,6 +143,11 @@ def probe(connection: Connection, deadline_s: float = 120.0) -> Probe:
     )
 
 
+def python_cure(asked: str) -> str:
+    """What to do on a board without a Python that starts. asked: the one that the address names."""
+    return "name one that is there: ?python=PATH" if asked else "there: sudo apt install python3 python3-venv"
+
+
 def need_python(found: Probe, connection: Connection) -> Python:
     """The interpreter to use. Raises MissingError where the board has none."""
     best = found.best
@@ -142,7 +156,7 @@ def need_python(found: Probe, connection: Connection) -> Python:
         raise MissingError(
             f"no Python {asked or '3'} starts on {connection.address.url}",
             evidence="\n".join(found.broken) or f"looked for {asked or f'{VENV}/bin/python and python3'}",
-            do="name one that is there: ?python=PATH" if asked else "there: sudo apt install python3 python3-venv",
+            do=python_cure(asked),
         )
     return best
 
