@@ -75,8 +75,7 @@ def install(board: Board, mirror: str = "", listen: Listener = silent, *, fetch_
     _refuse_other_systems()
     with _locked(listen), _disk():
         _clear_stale()
-        shared = home() / board.architecture
-        faults = damage(shared)
+        faults = _damage_of_shared(board.architecture)
         if faults:
             listen(Event("index", f"Debian's packages for {board.architecture}"))
             _room()
@@ -140,10 +139,20 @@ def _link(board: Board, machine: qemu.Qemu, listen: Listener) -> None:
 
 def damage_of(board: Board) -> str:
     """What is wrong with the board's files or with those it shares; "" when nothing is."""
-    parts = [damage(home() / board.architecture), _damage_of_links(board)]
+    parts = [_damage_of_shared(board.architecture), _damage_of_links(board)]
     if (home() / QEMU).is_dir():
         parts.append(damage(home() / QEMU))
     return "; ".join(filter(None, parts))
+
+
+def _damage_of_shared(architecture: str) -> str:
+    """Also where it is whole, but not what is installed now: runtimes are pinned, and a release may pin others."""
+    faults, record = damage(home() / architecture), record_of(home() / architecture)
+    if faults or record is None:
+        return faults
+    others = {part.name for part in record.packages} != set(PACKAGES[architecture])
+    old = others or record.wheels != list(wheels.WHEELS[architecture])
+    return "made by another version of tflite-edge, with other packages or runtimes" if old else ""
 
 
 def _damage_of_links(board: Board) -> str:
