@@ -7,8 +7,9 @@ import pytest
 
 from tests.harness import tiny, twins
 from tests.targets.conftest import INSTALLED
-from tflite_edge import comparison
+from tflite_edge import comparison, inputs
 from tflite_edge.comparison import compare, difference, step_of
+from tflite_edge.flatbuffer import inspect
 from tflite_edge.records.errors import DataError, MissingError, ModelError, UsageError
 from tflite_edge.records.job import KERNELS, Job
 from tflite_edge.records.parity import EXPECTED, FAULT, RULES, SAME
@@ -130,6 +131,32 @@ def test_bad_input(folder):
         compare(folder / "future.tflite")
     with pytest.raises(ModelError):
         compare(folder / "wild.tflite")
+
+
+@pytest.mark.parametrize(
+    ("shape", "edges", "error", "says"),
+    [
+        ((1, 4), {"outputs": ()}, ModelError, "has no output"),
+        ((1, 4), {"inputs": ()}, ModelError, "has no input"),
+        ((1, 200_000, 200_000, 1), {}, DataError, "nothing can be made up"),
+        ((1, -1), {}, DataError, "nothing can be made up"),
+    ],
+)
+def test_a_stranger_s_edges(shape, edges, error, says, tmp_path):
+    from tests.flatbuffer.tiny import Op, T, build
+
+    path = tmp_path / "m.tflite"
+    path.write_bytes(build([T("x", shape=shape), T("y", shape=shape)], [Op("RELU", ("x",), ("y",))], **edges))
+    with pytest.raises(error, match=says):
+        compare(path)
+
+
+def test_of_large_samples_fewer_are_made_up(folder, monkeypatch):
+    monkeypatch.setattr(inputs, "MOST_VALUES", 20)
+    path = folder / "float.tflite"
+    found = inputs.find_inputs(path, inspect(path), "", 200)
+    assert found.pack.x.shape == (2, 8)
+    assert found.notes == ("2 of 200 samples are made up: more of 8 values each are too large",)
 
 
 @pytest.mark.parametrize("runtime", INSTALLED)

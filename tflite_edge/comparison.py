@@ -159,7 +159,7 @@ def step_of(path: Path) -> float:
     graph = graphs(read(path))[0]
     output = graph.outputs[0]
     for operator in graph.operators:
-        if operator.name == "DEQUANTIZE" and output.index == operator.outputs[0].index:
+        if operator.name == "DEQUANTIZE" and operator.inputs and [output.index] == [t.index for t in operator.outputs]:
             output = operator.inputs[0]
     return output.scale or 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from tflite_edge.harness.preprocess import dequantize
 from tflite_edge.records.errors import DataError
 from tflite_edge.records.event import Listener, silent
 from tflite_edge.records.preprocess import Preprocess
-from tflite_edge.samples import Made, made_with, samples_of
+from tflite_edge.samples import Made, made_with, refuse_without_edges, samples_of
 
 SEED = 7
+MOST_VALUES = 1 << 26  # that are made up: 256 MiB as float32, and all 200 samples of 334 x 334 x 3
 SAMPLES = "samples.npz"
 
 Array = NDArray[Any]
@@ -37,8 +39,9 @@ class Inputs:
 def find_inputs(path: Path, facts: Facts, data: str, most: int, listen: Listener = silent) -> Inputs:
     """Up to `most` samples, spread evenly: of `data`, else of samples.npz beside the model, else made up.
 
-    Raises DataError where they cannot be what the model takes.
+    Raises DataError where they cannot be what the model takes, ModelError where it takes or answers nothing.
     """
+    refuse_without_edges(path, facts)
     made = made_with(path, facts.file.sha256)
     if data:
         found = samples_of(path, facts, data, most=most, listen=listen)
@@ -75,13 +78,26 @@ def _spread(pack: Pack, most: int) -> Pack:
 def _made_up(facts: Facts, count: int) -> Inputs:
     """Random values that the input can hold: floats in [-1, 1], quantised ones over their whole range."""
     tensor = facts.inputs[0]
-    shape = (count, *tensor.shape[1:])
+    each = math.prod(tensor.shape[1:])
+    if min(tensor.shape, default=1) < 1 or each > MOST_VALUES:
+        raise DataError(
+            "nothing can be made up for an input of this shape",
+            evidence=f"{tensor.name} is {list(tensor.shape)}",
+            do="give --data, and look at the file: tflite-edge inspect",
+        )
+    some = min(count, MOST_VALUES // each)
+    notes = (
+        (f"{some} of {count} samples are made up: more of {each:,} values each are too large",) if some < count else ()
+    )
+    shape = (some, *tensor.shape[1:])
     generator = np.random.default_rng(SEED)
     if tensor.dtype not in ("float32", "float16", "int8", "uint8", "int16", "int32", "int64"):
         raise DataError(f"nothing valid can be made up for an input of {tensor.dtype}", do="give --data")
     dtype = np.dtype(tensor.dtype)
     if dtype.kind == "f":
-        x = generator.uniform(-1.0, 1.0, shape).astype(np.float32)
+        x = np.empty(shape, np.float32)
+        for place in range(some):  # one by one: all together they would be float64 first
+            x[place] = generator.uniform(-1.0, 1.0, shape[1:])
     elif dtype.itemsize <= 2:
         limits = np.iinfo(dtype)
         stored = generator.integers(limits.min, limits.max, shape, dtype=dtype, endpoint=True)
@@ -90,7 +106,7 @@ def _made_up(facts: Facts, count: int) -> Inputs:
         x = generator.integers(0, 2, shape).astype(dtype)
     record = Preprocess(channels=shape[-1] if len(shape) > 1 else 1)
     source = "random values: there is no samples.npz beside the model, and no --data"
-    return Inputs(Pack(x, None, None), record, source, random=True)
+    return Inputs(Pack(x, None, None), record, source, random=True, notes=notes)
 
 
 def write_inputs(folder: Path, inputs: Inputs) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tflite_edge.artifact import MANIFEST, ORIGINAL
-from tflite_edge.records.errors import EdgeError
+from tflite_edge.records.errors import EdgeError, ModelError
 from tflite_edge.records.event import Event, Listener, silent
 from tflite_edge.records.job import ALL_CORES, Job
 from tflite_edge.records.manifest import Manifest, Variant
@@ -93,6 +93,7 @@ def samples_of(
     from tflite_edge.tf.data.dataset import split, unseen
     from tflite_edge.tf.data.sources import open_source, refuse_other_classes
 
+    refuse_without_edges(path, facts)
     target = target or Target()
     machine = open_machine(target.on)
     made = made_with(path, facts.file.sha256)
@@ -119,6 +120,17 @@ def samples_of(
     test, chosen = dataset.test, dataset.test.spread(most)
     y = None if test.y is None else test.y[chosen]
     return Samples(test.raw[chosen], y, len(test), dataset.anomaly, preprocess, fed, why, pool.classes, tuple(notes))
+
+
+def refuse_without_edges(path: Path, facts: Facts) -> None:
+    """Raise ModelError for a model that nothing can be asked."""
+    lacking = [name for name, edges in (("input", facts.inputs), ("output", facts.outputs)) if not edges]
+    if lacking:
+        raise ModelError(
+            f"{path} has no {' and no '.join(lacking)}",
+            evidence=f"its first graph has {len(facts.inputs)} inputs and {len(facts.outputs)} outputs",
+            do="give a model that takes samples and answers",
+        )
 
 
 def score_job(path: Path, pack: Path, preprocess: Preprocess, target: Target) -> Job:
