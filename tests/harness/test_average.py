@@ -51,6 +51,15 @@ def test_what_does_not_belong_together_is_refused():
             average([("good", good), ("bad", bad)])
 
 
+def test_one_number_is_one_class():
+    """Two boards that gave the spare output to different animals; and one that was shown no third class."""
+    cat, dog = (head(1.0, labels=("a", "b", name)) for name in ("cat", "dog"))
+    with pytest.raises(DataError, match="different classes") as refused:
+        average([("cat", cat), ("dog", dog)])
+    assert "number 2: 'dog' and 'cat'" in refused.value.evidence
+    assert average([("short", head(1.0, labels=("a", "b"))), ("cat", cat)]).facts.labels == ("a", "b", "cat")
+
+
 def test_in_a_later_round_only_its_own_samples_weigh():
     """Both begin with the average of 1000 samples; one learns from 30 more, the other from 10."""
     first = average([("a", head(1.0, 600)), ("b", head(1.0, 400))])

@@ -20,7 +20,7 @@ def command(heads: tuple[str, ...], out: Path, sink: Sink) -> None:
     last average.
 
     No sample leaves its board: only weights are brought together (federated averaging). Heads of
-    different models, or with other weights, are refused.
+    different models, with other weights, or with other classes by the same number, are refused.
 
     \b
     tflite-edge average kitchen.npz hall.npz -o head.npz

@@ -127,9 +127,11 @@ def average(heads: Sequence[Tuple[str, Head]]) -> Head:
 
     Federated averaging: McMahan et al., 2017, algorithm 1, whose n_k are the samples of the round. A class that only
     some boards were shown is theirs alone: the others' weights for it say nothing.
-    Raises DataError for heads of different models or shapes, and for one that has learnt from nothing since.
+    Raises DataError for heads of different models or shapes, for numbers that two heads name differently, and for a
+    head that has learnt from nothing since.
     """
     first_path, first = heads[0]
+    longest_path, longest = max(heads, key=lambda pair: len(pair[1].facts.labels))
     for path, head in heads:
         _check_classes(path, head)
         if head.facts.model_sha256 != first.facts.model_sha256:
@@ -142,6 +144,15 @@ def average(heads: Sequence[Tuple[str, Head]]) -> Head:
             raise DataError(
                 f"{path} and {first_path} do not hold the same weights",
                 evidence=f"{_shapes(head)}\n{_shapes(first)}",
+            )
+        # Boards that gave the same spare output to different classes: what they learnt of it is not one class.
+        pairs = enumerate(zip(head.facts.labels, longest.facts.labels))
+        differ = [f"number {number}: {one!r} and {other!r}" for number, (one, other) in pairs if one != other]
+        if differ:
+            raise DataError(
+                f"{path} and {longest_path} mean different classes by the same number",
+                evidence="\n".join(differ),
+                do=f"let one learn its new classes on from the other: --head {longest_path}",
             )
         if head.facts.since_average < 1:
             raise DataError(
@@ -159,7 +170,7 @@ def average(heads: Sequence[Tuple[str, Head]]) -> Head:
             samples=max(head.facts.samples - head.facts.since_average for _, head in heads)
             + sum(head.facts.since_average for _, head in heads),
             epochs=max(head.facts.epochs for _, head in heads),
-            labels=max((head.facts.labels for _, head in heads), key=len),
+            labels=longest.facts.labels,
         ),
     )
 
