@@ -213,6 +213,8 @@ def test_what_cannot_learn_or_be_averaged_says_why(edge, tmp_path, teachable):
     assert "two heads" in edge("average", good, "-o", tmp_path / "mean.npz", code=2).stderr
     np.savez(tmp_path / "junk.npz", kernel=np.zeros(3))
     assert "not a file of saved weights" in edge("average", good, tmp_path / "junk.npz", "-o", other, code=3).stderr
+    # OUT is learnt on from, or refused: never begun anew over what was there.
+    assert "not a file of saved weights" in edge(*learn, "-o", tmp_path / "junk.npz", code=3).stderr
     assert "has no classes" in edge("learn", model, "--data", _without_labels(tmp_path, teachable), code=3).stderr
     rolled = edge(*learn[:-2], "--head", good, "--learning-rate", 3.0, "--epochs", 1, "-o", other, "--format", "json",
                   code=None)  # fmt: skip

@@ -18,7 +18,11 @@ from tflite_edge.records.verdict import DEGRADED, OK
 @click.argument("model")
 @click.option("--data", required=True, metavar="DATA", help="A folder with one folder per class, an .npz, or a name.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the learnt head goes (.npz).")
-@click.option("--head", metavar="HEAD", help="Learn on from this head; with --epochs 0 it is only scored.")
+@click.option(
+    "--head",
+    metavar="HEAD",
+    help="Learn on from this head; with --epochs 0 it is only scored.  [default: OUT, where it is there]",
+)
 @click.option("--features", metavar="FILE", help="What computes a head's features.  [default: as the manifest says]")
 @click.option("--epochs", type=click.IntRange(0), default=20, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="[default: what the file proposes]")
@@ -59,6 +63,8 @@ def command(
     from tflite_edge.records.plain import to_plain
     from tflite_edge.records.recipe import Target
 
+    if head is None and out is not None and out.exists():  # as on a board: what was learnt is not begun anew
+        head = str(out)
     lesson = Lesson(
         features,
         head=head,

@@ -108,7 +108,7 @@ class Trainable:
             raise DataError(
                 f"{path} was learnt with another model than {self.path}",
                 evidence=f"it is of SHA-256 {head.facts.model_sha256[:12]}..., the model has {self.sha256[:12]}...",
-                do="give the file that it was learnt with, or learn anew",
+                do="give the file that it was learnt with, or learn anew into another -o",
             )
         mine = {name: value.shape for name, value in self.weights().items()}
         theirs = {name: value.shape for name, value in head.weights.items()}
