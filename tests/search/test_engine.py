@@ -62,7 +62,7 @@ def test_a_search_finds_what_keeps_the_budget_and_writes_the_recipe_that_makes_i
     assert best.drop <= 3.0
     assert written(tmp_path).trials == study.trials
     recipe = read_recipe(str(tmp_path / "best.toml"))
-    assert f"{numbers(recipe)[0]}-{numbers(recipe)[1]}" == best.sha256
+    assert (tmp_path / best.file).read_text() == f"{numbers(recipe)[0]}-{numbers(recipe)[1]}"
     assert "the most accurate" in study.why
     assert study.cache_hits["found"] == 2 * study.cache_hits["made"] > 0
 
@@ -235,7 +235,7 @@ def test_what_is_to_be_typed_next_is_quoted(tmp_path):
     assert any(f"tflite-edge convert '{folder}/best.toml'" in part for part in parts[1:])
 
 
-@pytest.mark.parametrize("damage", ["gone", "empty manifest", "no models", "best.toml"])
+@pytest.mark.parametrize("damage", ["gone", "other bytes", "empty manifest", "no models", "best.toml"])
 def test_a_damaged_folder_does_not_stop_the_study(tmp_path, damage):
     budget = Budget(max_bytes=60_000)
     before = search(tmp_path, budget, trials=3)
@@ -245,6 +245,8 @@ def test_a_damaged_folder_does_not_stop_the_study(tmp_path, damage):
         shutil.rmtree(tmp_path / "trials")
     elif damage == "best.toml":
         (tmp_path / "best.toml").write_bytes(b"\xff")
+    elif damage == "other bytes":
+        (trial / "model.tflite").write_bytes(b"x")
     else:
         (trial / "manifest.json").write_text("" if damage == "empty manifest" else '{"models": []}')
     study = search(tmp_path, budget, trials=3)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tflite_edge.artifact import MANIFEST, disk_errors, write
+from tflite_edge.artifact import MANIFEST, disk_errors, sha256, write
 from tflite_edge.records.errors import EdgeError
 from tflite_edge.records.manifest import Manifest
 from tflite_edge.records.plain import from_plain, to_plain
@@ -87,7 +87,7 @@ class Shelf:
         """Of a trial that lies here whole; None of another."""
         path = self.folder / trial.file
         try:
-            if not trial.file or not path.stat().st_size:
+            if not trial.file or sha256(path) != trial.sha256:
                 return None
             manifest = from_plain(Manifest, json.loads(path.with_name(MANIFEST).read_text(encoding="utf-8")))
         except (OSError, ValueError, RecursionError, EdgeError):
