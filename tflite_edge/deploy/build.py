@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tflite_edge.artifact import MANIFEST, read_manifest, sha256
 from tflite_edge.flatbuffer import inspect
+from tflite_edge.harness.pack import load_pack
 from tflite_edge.records.errors import ModelError, UsageError
 from tflite_edge.records.job import Job
 from tflite_edge.records.labels import refuse_broken_lines
@@ -50,9 +51,10 @@ class Build:
         """(raw samples [count, ...], what the model must answer to them [count, K], tolerance, why).
 
         Answered here, by the kernels that give what `runtime` gives on ARM; the tolerance is one quantised step.
+        Raises ModelError for samples that are gone or were changed since.
         """
-        with np.load(self.folder / "samples.npz", allow_pickle=False) as arrays:
-            raw = arrays["x"][:count]
+        _prove(self.folder / "samples.npz", self.manifest.samples_sha256)
+        raw = load_pack(str(self.folder / "samples.npz")).x[:count]
         output = inspect(self.model).outputs[0]
         with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
             pack, place = Path(work) / "pack.npz", Path(work) / "outputs.npy"
@@ -76,8 +78,8 @@ def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) 
 
     A name is a file, a scheme, a mode, or "trainable": the first that learns.
 
-    Raises UsageError for a name that is not there, ModelError for a folder of nothing, or files changed since,
-    DataError for labels that labels.txt cannot hold.
+    Raises UsageError for a name that is not there, ModelError for a folder of nothing, files changed since, or labels
+    that are not the model's, DataError for labels that labels.txt cannot hold.
     """
     manifest = read_manifest(folder)
     models = manifest.models
@@ -94,13 +96,37 @@ def open_build(folder: Path, model: str = "", *, accept_degraded: bool = False) 
         )
     build = Build(folder, manifest, variant, why)
     for name, digest in ((variant.file, variant.sha256), (variant.features, variant.features_sha256)):
-        if name and (not (folder / name).is_file() or sha256(folder / name) != digest):
-            raise ModelError(
-                f"{folder / name} is not what was converted",
-                evidence=f"{MANIFEST} has another SHA-256",
-                do="convert it again",
-            )
+        if name:
+            _prove(folder / name, digest)
+    _refuse_other_labels(build)
     return build
+
+
+def _prove(path: Path, digest: str) -> None:
+    if not path.is_file() or sha256(path) != digest:
+        raise ModelError(
+            f"{path} is not what was converted",
+            evidence=f"{MANIFEST} has another SHA-256" if path.is_file() else "it is not there",
+            do="convert it again",
+        )
+
+
+def _refuse_other_labels(build: Build) -> None:
+    """The board refuses another number of names than outputs; what learns has outputs that are yet to be named."""
+    labels, text = build.manifest.source.labels, build.folder / "labels.txt"
+    if build.manifest.source.task == "classification":
+        classes = inspect(build.model).outputs[0].shape[-1]
+        if len(labels) > classes or (len(labels) < classes and build.variant.learning is None):
+            raise ModelError(
+                f"{build.variant.file} tells {classes} classes, and {MANIFEST} has {len(labels)} labels",
+                evidence=", ".join(labels[:20]),
+                do="convert it again with data that name every class: an .npz may hold `classes`",
+            )
+    if text.is_file() and text.read_text(encoding="utf-8", errors="replace").splitlines() != labels:
+        raise ModelError(
+            f"{text} has other labels than {MANIFEST}, whose labels are the ones that are packed",
+            do="remove it; or name the classes so in the data (folders, or `classes` of an .npz), and convert it again",
+        )
 
 
 def _refuse_odd(name: str, folder: Path) -> None:
