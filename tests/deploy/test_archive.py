@@ -59,11 +59,18 @@ def test_names_that_lead_outside_are_refused(tmp_path, name):
         archive.contents(made(tmp_path, (name, b"x", {})))
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
-def test_links_and_devices_are_refused(tmp_path, kind):
-    evil = made(tmp_path, ("net/x", b"", {"type": kind, "linkname": "/etc/passwd"}))
-    with pytest.raises(BundleError, match="a link, a device"):
+@pytest.mark.parametrize("kind", [tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_folders_links_and_devices_are_refused(tmp_path, kind):
+    """Folders too: one may lie anywhere, and be everybody's."""
+    evil = made(tmp_path, ("../x", b"", {"type": kind, "linkname": "/etc/passwd", "mode": 0o777}))
+    with pytest.raises(BundleError, match="a folder, a link, a device"):
         archive.contents(evil)
+
+
+@pytest.mark.parametrize("change", [{"mode": 0o4755}, {"mode": 0o666}, {"uid": 1000}])
+def test_rights_that_no_bundle_gives_are_refused(tmp_path, change):
+    with pytest.raises(BundleError, match="with mode"):
+        archive.contents(made(tmp_path, ("net/x", b"x", change)))
 
 
 def test_a_name_that_comes_twice_is_refused(tmp_path):

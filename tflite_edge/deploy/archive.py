@@ -59,8 +59,7 @@ def contents(path: Path) -> dict[str, bytes]:
         with tarfile.open(fileobj=io.BytesIO(whole), mode="r:") as archive:  # not an archive in an archive
             top = ""
             for member in archive:
-                if not member.isdir():
-                    top = _take(member, archive, path, found, top)
+                top = _take(member, archive, path, found, top)
     except BROKEN as error:
         raise BundleError(
             f"{path} is not a bundle, or not all of it",
@@ -73,10 +72,16 @@ def contents(path: Path) -> dict[str, bytes]:
 
 def _take(member: tarfile.TarInfo, archive: tarfile.TarFile, path: Path, found: dict[str, bytes], top: str) -> str:
     """Put a file into `found`; the folder that all of them must lie in, which the first one names."""
-    if not member.isreg() or member.issparse():  # sparse: its size is made up, not stored
+    # Sparse: its size is made up, not stored. Folders: `pack` writes none, and tar makes those of the files.
+    if not member.isreg() or member.issparse():
         raise BundleError(
-            f"{path} holds {member.name!r}, which is a link, a device or full of holes",
+            f"{path} holds {member.name!r}, which is a folder, a link, a device or full of holes",
             do="do not use it: a bundle holds files only",
+        )
+    if member.uid or member.gid or member.mode not in (0o644, 0o755):
+        raise BundleError(
+            f"{path} would write {member.name!r} with mode {member.mode:o} for user {member.uid}",
+            do="do not unpack it by hand either: it was not made by `tflite-edge package`",
         )
     folder, name = _name(member, path)
     if top and folder != top:
