@@ -6,6 +6,7 @@
 #
 # What was installed before stays in use until the new model has passed its smoke test.
 set -eu
+unset PYTHONPATH PYTHONHOME # the user's modules are not the bundle's
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=${PREFIX:-$HOME/.local/share/tflite-edge/@NAME@}
 bin=${BIN-$HOME/.local/bin}
@@ -74,6 +75,7 @@ cat > "$new/bin/classify" <<'RUN'
 # Runs the bundle's program in its own environment.
 self=$(readlink -f "$0")
 home=${self%/bin/classify}
+unset PYTHONPATH PYTHONHOME
 if [ -d "$home/debian" ]; then
   libraries=$home/debian/usr/lib/@TRIPLET@
   LD_LIBRARY_PATH=$libraries:$libraries/blas:$libraries/lapack${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
