@@ -3,6 +3,7 @@
 import math
 import xml.etree.ElementTree as ET
 from itertools import pairwise
+from time import perf_counter
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,13 @@ def test_a_text_that_is_cut_fits_and_one_that_fits_is_whole(text, pixels):
     for cut in (fit(text, pixels), squeeze(text, pixels)):
         assert width_of(cut) <= max(pixels, width_of(text[:3] + " …"))
         assert cut == text or width_of(text) > pixels
+
+
+def test_a_text_of_a_stranger_is_cut_in_no_time():
+    began = perf_counter()
+    text = "a" * 1_000_000
+    assert (fit(text, 100), squeeze(text, 100)) == ("a" * 13 + "…", "aaa …" + "a" * 9)
+    assert perf_counter() - began < 5
     assert fit("", 1) == ""
 
 

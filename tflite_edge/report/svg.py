@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 
 SIZE = 12  # of text, in pixels; SMALL for marks on axes
 SMALL = 11
+NARROW = 0.57  # width of a letter by its size, on average; see width_of
 MARGIN = 16  # around a drawing that is a file of its own
 
 # Okabe and Ito's colours, which the colour-blind can tell apart (jfly.uni-koeln.de/color): in light, in dark.
@@ -48,13 +49,19 @@ def clean(text: str) -> str:
 
 def width_of(text: str, size: float = SIZE) -> float:
     """About how many pixels wide, in whichever sans-serif the browser has. East Asian letters are square."""
-    return sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.57 for letter in text) * size
+    return sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else NARROW for letter in text) * size
+
+
+def _most(pixels: float, size: float) -> int:
+    """No text of more letters fits. Cut to them first, a text of a million is not measured a million times."""
+    return max(0, math.ceil(pixels / (NARROW * size)))
 
 
 def fit(text: str, pixels: float, size: float = SIZE) -> str:
     """The text, or as much of its beginning as there is room for."""
     if width_of(text, size) <= pixels:
         return text
+    text = text[: _most(pixels, size)]
     while text and width_of(text + "…", size) > pixels:
         text = text[:-1]
     return text + "…"
@@ -64,7 +71,7 @@ def squeeze(text: str, pixels: float, size: float = SIZE) -> str:
     """The text, or its first letters and as much of its end as there is room for: names of layers differ there."""
     if width_of(text, size) <= pixels:
         return text
-    head, tail = text[:3].rstrip(), text[3:]
+    head, tail = text[:3].rstrip(), text[max(3, len(text) - _most(pixels, size)) :]
     while tail and width_of(f"{head} …{tail}", size) > pixels:
         tail = tail[1:]
     return f"{head} …{tail}"
