@@ -215,3 +215,5 @@ def test_on_the_board_alone(teachable, tmp_path, capsys):
     assert lost.stderr.splitlines()[-3].startswith("error: cannot write no/head.npz")
     assert on_the_board([str(tmp_path / "model.tflite"), "--data", str(tmp_path), "-o", str(tmp_path / "h.npz")]) == 3
     assert "nothing here decodes images" in capsys.readouterr().err
+    assert on_the_board([str(tmp_path / "model.tflite"), "--data", "nope", "-o", str(tmp_path / "h.npz")]) == 3
+    assert "there is no folder nope" in capsys.readouterr().err

@@ -57,7 +57,9 @@ def test_packs_with_changed_bytes_are_refused(tmp_path):
     entry = whole.index(b"PK\x01\x02")
     unknown_method = whole[: entry + 10] + b"\x63" + whole[entry + 11 :]  # compression method 99: NotImplementedError
     encrypted = whole[: entry + 8] + b"\x01" + whole[entry + 9 :]  # general purpose bit 0: RuntimeError
-    for content in (reserved, unknown_method, encrypted):
+    np.savez(tmp_path / "b.npz", x=X)
+    torn_header = (tmp_path / "b.npz").read_bytes().replace(b"(3, 2, 2, 1)", b"(3, 2, 2, 1 ")
+    for content in (reserved, unknown_method, encrypted, torn_header):
         (tmp_path / "b.npz").write_bytes(content)
         with pytest.raises(DataError, match="not a pack"):
             load_pack(str(tmp_path / "b.npz"))

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tflite_edge.records.errors import DataError
 from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.runner.classify import _array
 from tflite_edge.runner.images import BROKEN, decode
 
 RAW = Preprocess(None, 3)
@@ -83,3 +85,26 @@ def test_broken_files_raise_one_of_broken(tmp_path, damage, monkeypatch):
     path.write_bytes(content)
     with pytest.raises(BROKEN):
         decode(path, RAW)
+
+
+def npy(values=None, save=np.save):
+    stream = io.BytesIO()
+    save(stream, np.zeros((3, 4)) if values is None else values)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        npy()[:-1],
+        npy(save=np.savez),
+        npy(np.array(["text"])),
+        npy().replace(b"(3, 4)", b"(3, 4 "),
+        npy().replace(b"(3, 4), }" + b" " * 14, b"(99999, 99999, 9999)}  "),  # more than any memory
+    ],
+    ids=["cut off", "archive", "text", "no Python", "bomb"],
+)
+def test_what_is_no_array_of_numbers_is_one_error(content):
+    assert _array("x.npy", npy()).shape == (3, 4)
+    with pytest.raises(DataError, match=r"not a \.npy file of numbers"):
+        _array("x.npy", content)

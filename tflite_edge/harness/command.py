@@ -13,7 +13,7 @@ import numpy as np
 
 from tflite_edge.harness.head import read_head
 from tflite_edge.harness.learn import learn, to_stderr
-from tflite_edge.harness.photos import Decode, read_photos
+from tflite_edge.harness.photos import IMAGES, VALUES, Decode, read_photos
 from tflite_edge.records.errors import EXIT_GATE, EXIT_INTERRUPTED, EXIT_OK, DataError, EdgeError, ModelError
 from tflite_edge.records.job import RUNTIMES, Job, LearnResult
 from tflite_edge.records.learning import Lesson
@@ -77,6 +77,10 @@ def _learn(options: argparse.Namespace, decode: Optional[Decode]) -> LearnResult
         labels=labels,
     )
     job = Job("learn", options.model, options.runtime, pack=options.data, preprocess=record, lesson=lesson)
+    if not os.path.exists(options.data):
+        raise DataError(
+            f"there is no folder {options.data}", do="a folder with one folder of images per class, or a pack"
+        )
     if not os.path.isdir(options.data):
         return learn(job)
     if decode is None:
@@ -84,7 +88,7 @@ def _learn(options: argparse.Namespace, decode: Optional[Decode]) -> LearnResult
             f"{options.data} is a folder, and nothing here decodes images",
             do="give a pack (.npz with x and y), or use `classify learn` of a bundle, which has Pillow",
         )
-    photos = read_photos(options.data, labels, decode, to_stderr)
+    photos = read_photos(options.data, labels, decode, to_stderr, VALUES if record.size is None else IMAGES)
     with tempfile.TemporaryDirectory(prefix="tflite-edge-") as work:
         pack = os.path.join(work, "photos.npz")
         np.savez(pack, x=photos.x, y=photos.y)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -19,6 +20,7 @@ from tflite_edge.harness.preprocess import Array
 from tflite_edge.records.errors import DataError
 
 # What numpy.load and zipfile raise for files that are no .npz or whose bytes were changed: found by changing them.
+# MemoryError: a header of more values than there is room for. SyntaxError, TokenError: a header that is no Python.
 # RuntimeError: an entry is marked as encrypted, or (NotImplementedError) packed in an unknown way.
 # AttributeError, TypeError: a bare .npy, which is an array and no archive.
 UNREADABLE = (
@@ -29,6 +31,9 @@ UNREADABLE = (
     RuntimeError,
     AttributeError,
     TypeError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

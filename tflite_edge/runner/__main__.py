@@ -9,9 +9,10 @@ import sys
 import time
 from typing import Any, Iterator, List, Optional, Tuple
 
+from tflite_edge.harness.photos import IMAGES, VALUES, files_in
 from tflite_edge.records.errors import EXIT_INTERRUPTED, EXIT_OK, DataError, EdgeError
 from tflite_edge.runner import camera
-from tflite_edge.runner.classify import Classifier, samples_in
+from tflite_edge.runner.classify import Classifier
 
 EPILOG = """examples:
   classify digit.png                   one line: {"label": "7", "score": 0.98, ...}
@@ -24,7 +25,7 @@ EPILOG = """examples:
 
 exit status: 0 all answered; 3 an image or the bundle is bad; 4 something is missing; 5 the camera failed
 """
-EXTENSIONS = [".bmp", ".gif", ".jpeg", ".jpg", ".npy", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"]
+EXTENSIONS = (*IMAGES, *VALUES)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -126,7 +127,7 @@ def _samples(sources: List[str], every: float, size: Any) -> Iterator[Tuple[str,
                     break
                 time.sleep(max(every, 0.0))
         elif os.path.isdir(source):
-            found = samples_in(source, EXTENSIONS)
+            found, _ = files_in(source, EXTENSIONS)
             if not found:
                 raise DataError(f"no images in {source}", evidence="looked for " + " ".join(EXTENSIONS))
             yield from ((path, None) for path in found)

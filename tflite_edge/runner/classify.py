@@ -8,10 +8,11 @@ import json
 import os
 import threading
 from time import perf_counter
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
+from tflite_edge.harness.pack import UNREADABLE
 from tflite_edge.harness.preprocess import Array, dequantize, normalize, to_input
 from tflite_edge.harness.runtime import choose, describe, open_interpreter, refusals
 from tflite_edge.harness.trainable import Trainable
@@ -138,7 +139,7 @@ class Classifier:
         try:
             with np.load(os.path.join(self.folder, SMOKE), allow_pickle=False) as arrays:
                 raw, expected = arrays["x"], arrays["outputs"]
-        except (OSError, ValueError, KeyError) as error:
+        except UNREADABLE as error:
             raise BundleError(f"the bundle's {SMOKE} cannot be read", evidence=str(error)) from error
         if self.card.preprocess.size is not None:
             _images()  # to know now that it can
@@ -180,16 +181,11 @@ def _prove(path: str, digest: str) -> None:
 
 def _array(path: str, data: Optional[bytes]) -> Array:
     try:
-        values: Array = np.load(path if data is None else io.BytesIO(data), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with open(path, "rb") if data is None else io.BytesIO(data) as stream:  # numpy leaves an archive open
+            values = np.load(stream, allow_pickle=False)
+    except UNREADABLE as error:
         raise DataError(f"{path} is not a .npy file of numbers", evidence=str(error)) from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iufb":
+        seen = f"it holds {values.dtype}" if isinstance(values, np.ndarray) else "it is an .npz"
+        raise DataError(f"{path} is not a .npy file of numbers", evidence=seen)
     return values
-
-
-def samples_in(folder: str, extensions: List[str]) -> List[str]:
-    """The files below `folder` with one of the extensions, in alphabetical order."""
-    found = []
-    for root, folders, names in os.walk(folder):
-        folders.sort()
-        found += [os.path.join(root, name) for name in sorted(names) if os.path.splitext(name)[1].lower() in extensions]
-    return found

@@ -18,8 +18,6 @@ BROKEN = (
 )  # fmt: skip
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # of Pillow's many: each parser is a way in
 
-EXTENSIONS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-
 
 def decode(path: str | Path | IO[bytes], preprocess: Preprocess) -> NDArray[np.uint8]:
     """uint8 [H, W, C] in 0..255. Raises one of BROKEN.

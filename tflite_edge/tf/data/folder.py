@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from tflite_edge.harness.photos import IMAGES, hidden
 from tflite_edge.records.errors import DataError
-from tflite_edge.runner.images import EXTENSIONS
 
 # What people call the parts of a data set, in lower case.
 SPLITS = {
@@ -33,7 +33,7 @@ def class_folders(root: Path) -> tuple[list[ClassFolder], list[str]]:
     tops = _visible(root)
     parts = [p for p in tops if p.name.lower() in SPLITS]
     if len(parts) < len(tops):
-        mixed = [p for p in parts if _visible(p) and not any(f.suffix.lower() in EXTENSIONS for f in p.iterdir())]
+        mixed = [p for p in parts if _visible(p) and not any(f.suffix.lower() in IMAGES for f in p.iterdir())]
         if mixed:
             raise DataError(
                 f"{root} holds splits and other folders side by side",
@@ -53,10 +53,10 @@ def images_in(folder: Path) -> tuple[list[Path], list[Path]]:
     files = [
         p
         for p in sorted(folder.rglob("*"))
-        if p.is_file() and not any(map(_hidden, p.relative_to(folder).parts))  # .ipynb_checkpoints holds copies
+        if p.is_file() and not any(map(hidden, p.relative_to(folder).parts))  # .ipynb_checkpoints holds copies
     ]
-    images = [p for p in files if p.suffix.lower() in EXTENSIONS]
-    return images, [p for p in files if p.suffix.lower() not in EXTENSIONS]
+    images = [p for p in files if p.suffix.lower() in IMAGES]
+    return images, [p for p in files if p.suffix.lower() not in IMAGES]
 
 
 def _roles(parts: list[Path]) -> tuple[dict[Path, str], str]:
@@ -92,11 +92,7 @@ def _refuse_different_classes(root: Path, parts: list[Path]) -> None:
 
 
 def _visible(folder: Path) -> list[Path]:
-    return [p for p in sorted(folder.iterdir()) if p.is_dir() and not _hidden(p.name)]
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX"))  # the second is what macOS adds to its zip files
+    return [p for p in sorted(folder.iterdir()) if p.is_dir() and not hidden(p.name)]
 
 
 def _names(folders: Iterable[Path]) -> str:

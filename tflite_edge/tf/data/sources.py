@@ -278,7 +278,7 @@ def _npz(path: Path) -> Pool:
         # Opened here, because numpy leaves the file open when it is no archive.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (*UNREADABLE, MemoryError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"cannot read {path}", evidence=f"{error}", do="an .npz of plain arrays, made by numpy.savez"
         ) from error
