@@ -8,6 +8,7 @@ from PIL import Image
 
 from tflite_edge.records.errors import DataError
 from tflite_edge.records.preprocess import Preprocess
+from tflite_edge.runner import images
 from tflite_edge.runner.classify import _array
 from tflite_edge.runner.images import BROKEN, decode
 
@@ -65,6 +66,14 @@ def test_fit_stretches_or_crops(tmp_path):
     assert decode(path, Preprocess((8, 8), 1, fit="crop"))[:, 1:].max() == 0
 
 
+def test_a_photo_of_any_size_that_is_reduced_on_decoding_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MOST_PIXELS", 20_000)
+    path = save(tmp_path, Image.new("L", (640, 480)), "big.jpg")
+    assert decode(path, Preprocess((32, 32), 1)).shape == (32, 32, 1)
+    with pytest.raises(BROKEN, match="640 x 480 pixels"):
+        decode(path, RAW)
+
+
 def test_a_large_jpeg_reduced_on_decoding_equals_one_decoded_whole(tmp_path):
     gradient = Image.fromarray(np.linspace(0, 255, 640 * 480).reshape(480, 640).astype(np.uint8))
     path = save(tmp_path, gradient, "big.jpg", quality=95)
@@ -72,15 +81,17 @@ def test_a_large_jpeg_reduced_on_decoding_equals_one_decoded_whole(tmp_path):
     assert np.abs(decode(path, Preprocess((32, 32), 1))[..., 0] - whole).max() <= 2
 
 
-@pytest.mark.parametrize("damage", ["truncate", "text", "empty", "bomb"])
+@pytest.mark.parametrize("damage", ["truncate", "text", "empty", "bomb", "large"])
 def test_broken_files_raise_one_of_broken(tmp_path, damage, monkeypatch):
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(buffer, "PNG")
-    content = {"truncate": buffer.getvalue()[:900], "text": b"not an image", "empty": b"", "bomb": buffer.getvalue()}[
-        damage
-    ]
+    content = {"truncate": buffer.getvalue()[:900], "text": b"not an image", "empty": b""}.get(
+        damage, buffer.getvalue()
+    )
     if damage == "bomb":
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    if damage == "large":
+        monkeypatch.setattr(images, "MOST_PIXELS", 64 * 64 - 1)
     path = tmp_path / "x.png"
     path.write_bytes(content)
     with pytest.raises(BROKEN):

@@ -16,6 +16,7 @@ BROKEN = (
     OSError, ValueError, SyntaxError, EOFError, NotImplementedError, Image.DecompressionBombError, OverflowError,
     MemoryError,
 )  # fmt: skip
+MOST_PIXELS = 40_000_000  # to decode, at up to 24 bytes each: 1 MB of PNG can hold five times as many
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # of Pillow's many: each parser is a way in
 
 
@@ -28,6 +29,8 @@ def decode(path: str | Path | IO[bytes], preprocess: Preprocess) -> NDArray[np.u
         if image.format == "JPEG" and preprocess.size:
             # Decode at the smallest power-of-two fraction that is still twice the size we need.
             image.draft(None, (preprocess.size[1] * 2, preprocess.size[0] * 2))
+        if image.width * image.height > MOST_PIXELS:
+            raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels: more than {MOST_PIXELS:,}")
         image.load()
         upright = ImageOps.exif_transpose(image)
         return fit(_eight_bit(upright), preprocess)
@@ -49,7 +52,7 @@ def fit(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Modes that Pillow would clip or mis-map on conversion, brought to 8 bits."""
     if image.mode in ("I;16", "I;16B", "I;16L", "I"):  # 16-bit PNG and TIFF: Pillow clips at 255
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image)
         return Image.fromarray((values // 257 if values.max(initial=0) > 255 else values).clip(0, 255).astype(np.uint8))
     if image.mode == "F":
         values = np.asarray(image)

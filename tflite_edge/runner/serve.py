@@ -25,6 +25,7 @@ class Server(ThreadingHTTPServer):
         self.classifier = classifier
         self.began = monotonic()
         self.lock = threading.Lock()
+        self.decoding = threading.Lock()  # one image at a time: a large one takes hundreds of megabytes
         self.answered, self.refused, self.seconds = 0, 0, 0.0
 
     def count(self, ms: float) -> None:
@@ -63,6 +64,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/classify":
             self._refuse(404, "POST an image to /classify")
             return
+        if "Origin" in self.headers:  # a browser's, on behalf of a page that is none of ours
+            self._refuse(403, "web pages are not answered")
+            return
         try:
             size = int(self.headers.get("Content-Length", ""))
         except ValueError:
@@ -73,7 +77,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         try:
             classifier = self.server.classifier
-            answer = classifier.answer(classifier.load("the request", self.rfile.read(size)))
+            content = self.rfile.read(size)
+            with self.server.decoding:
+                raw = classifier.load("the request", content)
+            answer = classifier.answer(raw)
         except DataError as error:
             self._refuse(400, str(error))
         except EdgeError as error:
