@@ -149,6 +149,18 @@ def test_a_vector_that_repeats_one_table_is_bounded():
         facts.inspect(vector_of_one_table(reader.MAX_OBJECTS + 1))
 
 
+def test_tensors_and_operators_count_for_more(monkeypatch):
+    monkeypatch.setattr(reader, "MAX_OBJECTS", 1000)
+    (graph,) = graphs(reader.read(tiny.build([tiny.T(f"t{i}") for i in range(40)], [], ("t0",), ("t0",))))
+    assert len(graph.tensors) == 40
+    with pytest.raises(ModelError, match="objects"):
+        graphs(reader.read(tiny.build([tiny.T(f"t{i}") for i in range(100)], [], ("t0",), ("t0",))))
+    repeated = tiny.model([tiny.X, tiny.Y], [tiny.Op("TANH", ("x",), ("y",))])
+    repeated.subgraphs[0].operators *= 100
+    with pytest.raises(ModelError, match="objects"):
+        graphs(reader.read(tiny.pack(repeated)))
+
+
 def test_a_table_that_is_its_own_vtable_ends():
     data = bytearray(vector_of_one_table(1))
     struct.pack_into("<I", data, 40, 0)  # the one entry of the vector points to itself

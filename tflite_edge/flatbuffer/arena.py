@@ -64,7 +64,8 @@ def plan(graph: Graph) -> Arena:
     named = graph.operators[at].name if at < len(graph.operators) else ""
     places = offsets(alive)
     end = max((offset + life.size_bytes for offset, life in zip(places, alive, strict=True)), default=0)
-    persistent = sum(_bytes(tensor) for tensor in graph.tensors if tensor.index in _persistent(graph))
+    kept = _persistent(graph)
+    persistent = sum(_bytes(tensor) for tensor in graph.tensors if tensor.index in kept)
     return Arena(end, "", most, at if named else None, named, persistent)
 
 

@@ -194,6 +194,8 @@ SPANS = {"bytes": 1, "2 bytes": 2, "4 bytes": 4}
 # a quarter of this; a small file whose vectors all point to one place would have any number.
 MAX_OBJECTS = 1_000_000
 COPIED_BYTES_PER_OBJECT = 64
+# A tensor and an operator cost more than their tables: each is checked, followed, and a row of the answer.
+OBJECTS = {"Tensor": 10, "Operator": 10}
 
 DAMAGED = "get or convert the file again: this one is damaged, or was made to do harm"
 NOT_TFLITE = "give a .tflite file; a Keras model becomes one with `tflite-edge convert`"
@@ -222,9 +224,9 @@ class File:
         if at < 0 or at + size > len(self.data):
             raise self.damaged(f"{what} lies at bytes {at} to {at + size} of a file of {len(self.data)}")
 
-    def spend(self, copied_bytes: int = 0) -> None:
+    def spend(self, copied_bytes: int = 0, objects: int = 1) -> None:
         """Refuse a file that decodes to more objects than any honest model has."""
-        self._objects_left -= 1 + copied_bytes // COPIED_BYTES_PER_OBJECT
+        self._objects_left -= objects + copied_bytes // COPIED_BYTES_PER_OBJECT
         if self._objects_left < 0:
             raise self.damaged(f"it decodes to more than {MAX_OBJECTS:,} objects")
 
@@ -256,7 +258,7 @@ class Table:
     """
 
     def __init__(self, file: File, kind: str, at: int) -> None:
-        file.spend()
+        file.spend(objects=OBJECTS.get(kind, 1))
         vtable = at - file.scalar("int32", at)
         size = file.scalar("uint16", vtable)
         file.need(vtable, size, f"the vtable of a {kind}")
