@@ -114,3 +114,10 @@ def test_layers_that_only_one_file_has_are_named(folder):
     assert len(found.layers) == 3
     assert len(found.unmatched_quantized) == 2
     assert found.unmatched_float == []
+    assert found.agreement is None  # the two end in another shape
+
+
+def test_an_image_has_no_class(folder):
+    (folder / "image.tflite").write_bytes(tiny.unary("TANH", (1, 2, 2, 3)))
+    np.savez(folder / "images.npz", x=np.ones((10, 2, 2, 3), np.float32), y=np.arange(10) % 2)
+    assert run(folder, "image", "image", data=str(folder / "images.npz"), samples=2).agreement is None

@@ -25,7 +25,9 @@ def layers(job: Job) -> LayersResult:
     pack, chosen = load_pack(job.pack), choose(job.runtime)
     readers = [Reader(path, chosen, job, pack.x) for path in (job.model, job.against)]
     pairs = [(Sums(*readers[1].quantization(pair[1])), pair) for pair in job.pairs]
-    agreed: Optional[int] = 0
+    shapes = {tuple(reader.answer["shape"]) for reader in readers}
+    classes = len(shapes) == 1 and all(len(shape) == 2 and shape[0] == 1 < shape[1] for shape in shapes)
+    agreed: Optional[int] = 0 if classes else None
     began = perf_counter()
     for image in pack.x:
         for reader in readers:
@@ -38,7 +40,10 @@ def layers(job: Job) -> LayersResult:
                     evidence=f"tensor {pair[0]} is {list(one.shape)} and tensor {pair[1]} is {list(other.shape)}",
                 )
             total.add(one, other)
-        agreed = None if agreed is None or one.size < 2 else agreed + int(total.real_argmax_agrees)
+        if agreed is not None:
+            # Stored values grow with real ones: the largest stands in the same place.
+            best = [int(reader.values(reader.answer["index"]).argmax()) for reader in readers]
+            agreed += best[0] == best[1]
     for total, pair in pairs:
         if not np.isfinite([total.signal, total.noise]).all():
             raise ModelError(
@@ -65,6 +70,7 @@ class Reader:
         details = self.interpreter.get_input_details()
         check_images(images, details, job.pack or "")
         self.source: Dict[str, Any] = details[0]
+        self.answer: Dict[str, Any] = self.interpreter.get_output_details()[0]
         record = job.preprocess or Preprocess()
         self.encode: Callable[[Array], Array] = encoder(
             images.dtype, record, self.source["dtype"], *self.source["quantization"]
@@ -106,7 +112,6 @@ class Sums:
         self.low, self.high = np.inf, -np.inf
         self.used: List[int] = []
         self.count = self.clipped = self.samples = self.clipped_samples = 0
-        self.real_argmax_agrees = False  # of the sample that was added last
 
     def add(self, stored_float: Array, stored: Array) -> None:
         """One sample: the float tensor and its twin, as stored, of one shape."""
@@ -121,7 +126,6 @@ class Sums:
         self.low, self.high = min(self.low, float(f.min(initial=np.inf))), max(self.high, float(f.max(initial=-np.inf)))
         self.count += f.size
         self.samples += 1
-        self.real_argmax_agrees = bool(f.size and f.argmax() == q.argmax())
         if self.quantized and stored.size:
             ends = [int(stored.min()), int(stored.max()), *self.used]
             self.used = [min(ends), max(ends)]

@@ -324,7 +324,7 @@ class LayerStats:
 class LayersResult:
     """stats: one for each pair of the job, in its order.
 
-    agreement: share of samples on which the last pair has the same argmax; None when it holds one value.
+    agreement: share of samples on which both models' first output has the same argmax; None unless it is [1, classes].
     """
 
     runtime: Runtime

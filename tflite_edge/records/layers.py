@@ -67,7 +67,7 @@ class LayerError:
 class Layers:
     """Everything `compare --layers` found. layers: in the order in which they run; ranked: their numbers, worst first.
 
-    agreement: share of the samples with the same argmax at the end, None when that is no vector.
+    agreement: share of the samples with the same argmax at the end, None when that is no row of classes.
     unmatched_float, unmatched_quantized: results of either file without a twin in the other.
     """
 
