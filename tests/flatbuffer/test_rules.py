@@ -248,6 +248,9 @@ def test_what_is_unknown_is_refused_with_the_nearest():
         find("tflite-runtime==2.13")
     with pytest.raises(UsageError, match=r"ai-edge-litert==2\.3\.0"):
         find("ai-edge-litert==2.9")
+    for wanted, nearest in (("2.1.9", "2.1.6"), ("1.9", "1.4.0"), ("0.9", "1.0.1"), ("3", "2.3.0")):
+        with pytest.raises(UsageError, match=rf"nearest is ai-edge-litert=={nearest},"):
+            find(f"ai-edge-litert=={wanted}")
     with pytest.raises(UsageError, match="libedgetpu was not probed"):
         find("libedgetpu")
     with pytest.raises(UsageError, match="'coral-usb'"):

@@ -68,10 +68,11 @@ def find(spec: str) -> tuple[RuntimeTable, str]:
     known = sorted(tables[name], key=_key)
     fit = [one for one in known if not version or one == version or one.startswith(f"{version}.")]
     if not fit:
+        older = [one for one in known if _key(one) <= _key(version)]
         raise UsageError(
             f"{name} {version} was not probed",
             evidence=f"probed: {', '.join(known)}",
-            do=f"the nearest is {name}=={min(known, key=lambda one: _distance(one, version))}, "
+            do=f"the nearest is {name}=={older[-1] if older else known[0]}, "
             "or probe yours with scripts/probe_runtimes.py",
         )
     entry = tables[name][fit[-1]]
@@ -102,9 +103,3 @@ def _tables() -> dict[str, Any]:
 
 def _key(version: str) -> list[int]:
     return [int("".join(filter(str.isdigit, part)) or 0) for part in version.split(".")]
-
-
-def _distance(one: str, other: str) -> list[int]:
-    a, b = _key(one), _key(other)
-    width = max(len(a), len(b))
-    return [abs(x - y) for x, y in zip(a + [0] * (width - len(a)), b + [0] * (width - len(b)), strict=True)]
