@@ -51,6 +51,7 @@ BREAKS = {
     ("xnnpack", "int8_kernels"): unary("FLOOR"),
     ("xnnpack", "fixed_weights"): dense(w={"constant": False}),
     ("mcu", "types"): unary("RELU", "FLOAT16", scales=0),
+    ("mcu", "stored_shapes"): dense(x={"shape": (-1, 4)}),
     ("mcu", "not_hybrid"): tiny.dynamic_model(),
     ("ethos-u55-256", "types"): tiny.float_model(),
     ("ethos-u55-256", "four_axes"): unary("RELU", shape=(1, 70_000)),
@@ -213,7 +214,8 @@ def test_a_board_s_best_runtime_comes_first():
         (tiny.pack(tiny.sparse_model()), LITERT, "stored sparsely"),
         (tiny.pack(tiny.sparse_model(direct=True)), LITE, "stored sparsely"),
         (tiny.pack(tiny.sparse_model()), MICRO, "sparse constants"),
-        (dense(x={"signature": (-1, 4)}), MICRO, "only at run time"),
+        (dense(x={"shape": (-1, 4)}), MICRO, "has an axis of -1"),
+        (unary("RESHAPE", out=(1, 2)), MICRO, "changes its size"),
         (tiny.dynamic_model(), MICRO, "not dynamic range"),
         (tiny.float16_model(), MICRO, "no float16 kernels"),
     ],
@@ -227,6 +229,10 @@ def test_what_versions_do_not_tell_does_not_load_either(model, runtime, words):
 def test_what_loads_and_misleads_is_a_finding_that_is_not_fatal():
     assert [fatal for what, fatal in whats(INT8, MICRO) if "a scale for each channel" in what] == [False]
     assert whats(dense(w={"scales": 1}), MICRO) == []
+    open_batch = dense(x={"signature": (-1, 4)}, y={"signature": (-1, 8)}, w={"scales": 1})
+    assert [(fatal, "a batch of 1" in what) for what, fatal in whats(open_batch, MICRO)] == [(False, True)]
+    placed = place("mcu", look(open_batch))
+    assert (placed.cut, [finding.fatal for finding in placed.findings]) == (None, [False])
     assert [fatal for what, fatal in whats(tiny.dynamic_model(), LITE) if "answer wrongly there" in what] == [False]
     assert whats(tiny.dynamic_model(), LITERT) == []
     said = tiny.build(tiny.quantized("INT8"), [tiny.DENSE], version_text="2.17.0")

@@ -45,7 +45,7 @@ def contract(model: Model, table: RuntimeTable) -> list[Finding]:
         *_per_channel_dense(model, table),
         *_understated(model, table),
         *_variables(model, table),
-        *_dynamic_shapes(model, table),
+        *_open_axes(model, table),
         *_min_runtime_version(model, table),
     ]
 
@@ -174,7 +174,7 @@ def _micro_kernels(model: Model, table: RuntimeTable) -> Iterator[Finding]:
     """TFLite Micro knows operators and no versions: the types that a version stands for are looked at one by one."""
     if table.name != "tflite-micro":
         return
-    for rule in (micro.types, micro.not_hybrid):
+    for rule in (micro.types, micro.stored_shapes, micro.not_hybrid):
         refused = [
             (f"{operator.name} {_place(graph, operator)}", evidence)
             for graph, operator in _each(model)
@@ -183,7 +183,7 @@ def _micro_kernels(model: Model, table: RuntimeTable) -> Iterator[Finding]:
         ]
         if refused:
             yield Finding(
-                f"{table.title} has no kernels for the types of {len(refused)} operators: {sentence(rule)}",
+                f"{table.title} does not take {len(refused)} operators as they are: {sentence(rule)}",
                 _listed([f"{place}: {evidence}" for place, evidence in refused]),
                 micro.MICRO.edits[rule.__name__],
                 fatal=True,
@@ -242,13 +242,10 @@ def _variables(model: Model, table: RuntimeTable) -> Iterator[Finding]:
         )
 
 
-def _dynamic_shapes(model: Model, table: RuntimeTable) -> Iterator[Finding]:
-    if model.facts.dynamic_shapes and table.name == "tflite-micro":
-        yield Finding(
-            f"{table.title} plans its memory once, and shapes here are known only at run time",
-            do="convert with a fixed batch of 1, as tflite-edge convert does",
-            fatal=True,
-        )
+def _open_axes(model: Model, table: RuntimeTable) -> Iterator[Finding]:
+    holds, evidence = micro.fixed_axes(model)
+    if not holds and table.name == "tflite-micro":
+        yield Finding(f"{table.title}: {sentence(micro.fixed_axes)}", evidence, micro.FIXED)
 
 
 def _min_runtime_version(model: Model, table: RuntimeTable) -> Iterator[Finding]:

@@ -18,11 +18,22 @@ TYPES = frozenset({"float32", "int8", "int16", "int32", "int64", "bool", "uint8"
 
 # A firmware may have a kernel for it; that it has is not in the file.
 REGISTER = "register it yourself with AddCustom, or use layers without it"
+FIXED = "convert with a fixed batch of 1, as tflite-edge convert does"
 
 
 def types(site: Site) -> Answer:
     """Tensors are float32, int8, int16 or an index type: there are no float16 kernels."""
     return common.of_types(site.tensors, TYPES)
+
+
+def stored_shapes(site: Site) -> Answer:
+    """Memory is planned once, with the shapes that stand in the file: none has an axis of -1 or changes its size."""
+    odd = [common.shown(tensor) for tensor in site.computed if -1 in tensor.shape]
+    if site.operator.name == "RESHAPE":
+        for source, result in zip(site.operator.inputs[:1], site.operator.outputs, strict=False):
+            if source.elements != result.elements:
+                odd.append(f"{common.shown(source)} becomes {common.shown(result)}")
+    return not odd, "; ".join(odd[:3])
 
 
 def not_hybrid(site: Site) -> Answer:
@@ -49,6 +60,13 @@ def per_tensor_dense(model: Model) -> Answer:
     return not several, "; ".join(f"{common.shown(t)} has {t.scales} scales" for t in several[:3])
 
 
+def fixed_axes(model: Model) -> Answer:
+    """No axis is open: where one is, the model runs with the size that is stored, a batch of 1."""
+    graph = model.graphs[0]
+    fed = [tensor for tensor in graph.inputs if tensor.dynamic_axes and -1 not in tensor.shape]
+    return not fed, "; ".join(f"{common.shown(t)} has open axes {list(t.dynamic_axes)}" for t in fed[:3])
+
+
 def no_flex(model: Model) -> Answer:
     """The model needs no TensorFlow (Flex) operators."""
     return not model.facts.flex, ", ".join(model.facts.flex)
@@ -62,11 +80,12 @@ MICRO = RuleSet(
     source=f"tflite-micro {MICRO_RUNTIME.version}, probed {MICRO_RUNTIME.probed}",
     operators=dict.fromkeys(MICRO_RUNTIME.operators, ()),
     custom=REGISTER,
-    every=(types, common.static_shapes, common.dense_storage, not_hybrid),
-    whole=(no_flex, per_tensor_dense),
+    every=(types, stored_shapes, common.dense_storage, not_hybrid),
+    whole=(no_flex, fixed_axes, per_tensor_dense),
     edits={
         "types": "convert with --quantize int8, or float32",
-        "static_shapes": "convert with a fixed batch of 1, as tflite-edge convert does",
+        "stored_shapes": FIXED,
+        "fixed_axes": FIXED,
         "dense_storage": "convert without --sparse",
         "not_hybrid": "convert with --quantize int8, or float32",
         "per_tensor_dense": "convert with --runtime tflite-micro, which asks for one scale",
