@@ -91,6 +91,10 @@ def _file(old: int, operators: bool) -> bytes:
         for number in range(2):
             operator = schema.OperatorT()
             operator.opcodeIndex, operator.inputs, operator.outputs = number, [], []
+            # The Python package counts the names in these before it begins, and no other operator looks at them.
+            operator.builtinOptionsType = schema.BuiltinOptions.VarHandleOptions
+            operator.builtinOptions = schema.VarHandleOptionsT()
+            operator.builtinOptions.container = operator.builtinOptions.sharedName = ""
             graph.operators.append(operator)
     builder = flatbuffers.Builder(512)
     builder.Finish(made.Pack(builder), b"TFL3")
@@ -133,8 +137,13 @@ def probe_micro(codes: list[int], folder: str = "") -> tuple[str, dict[str, list
         if not talks:
             raise SystemExit("tflite-micro cannot be imported here")
         for talk in talks:
+            name = BUILTIN_OPERATORS[int(talk.partition("}")[0])]
+            if "Traceback" in talk:  # not the runtime's refusal, which the child catches
+                raise SystemExit(f"tflite-micro {version} cannot be asked for {name}: {talk.splitlines()[-1]}")
             if SECOND in talk:  # the first operator was found, and the second, which nobody knows, was not
-                known[BUILTIN_OPERATORS[int(talk.partition("}")[0])]] = []
+                known[name] = []
+        if len(talks) < len(left):
+            print(f"tflite-micro {version}: {name} ended the child", file=sys.stderr)
         left = left[len(talks) :]
     return version, known
 

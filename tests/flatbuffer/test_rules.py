@@ -94,6 +94,12 @@ def test_a_layer_that_a_microcontroller_lacks_is_fatal_and_several_scales_are_no
     assert place("mcu", look(dense(w={"scales": 1}))).findings == ()
 
 
+def test_a_microcontroller_keeps_state_in_variables():
+    state = look(tiny.build([T("x"), T("y", "RESOURCE")], [Op("VAR_HANDLE", (), ("y",))]))
+    assert place("mcu", state).cut is None
+    assert [finding.fatal for finding in contract(state, find(MICRO)[0])] == [False]
+
+
 def test_one_version_that_the_edge_tpu_compiler_does_not_know_costs_the_whole_file():
     tensors = [*tiny.quantized("INT8"), T("z", "INT8", (1, 8), 1)]
     placed = place("coral-usb", look(tiny.build(tensors, [tiny.DENSE, Op("EXP", ("y",), ("z",), 2)], outputs=("z",))))
@@ -273,11 +279,12 @@ def probing():
     return module
 
 
-@pytest.mark.parametrize("package", ["tflite-runtime", "ai-edge-litert"])
+@pytest.mark.parametrize("package", ["tflite-runtime", "ai-edge-litert", "tflite-micro"])
 def test_the_table_is_what_the_installed_runtime_answers(probing, package):
     pytest.importorskip(package.replace("-", "_"))
-    names = ("ADD", "FULLY_CONNECTED", "LOG", "STABLEHLO_CASE", "DILATE", "CONV_2D")
-    version, answered = probing.probe(package, [probing.BUILTIN_OPERATORS.index(name) for name in names])
+    names = ("ADD", "FULLY_CONNECTED", "LOG", "STABLEHLO_CASE", "DILATE", "CONV_2D", "VAR_HANDLE")
+    codes = [probing.BUILTIN_OPERATORS.index(name) for name in names]
+    version, answered = probing.probe_micro(codes) if package == "tflite-micro" else probing.probe(package, codes)
     if version not in known()[package]:
         pytest.skip(f"{package} {version} was not probed")
     table = find(f"{package}=={version}")[0].operators
