@@ -94,6 +94,21 @@ def test_a_layer_that_a_microcontroller_lacks_is_fatal_and_several_scales_are_no
     assert place("mcu", look(dense(w={"scales": 1}))).findings == ()
 
 
+def test_a_loop_s_body_needs_its_kernels_as_well():
+    made, body = (tiny.model([T("x"), T("y")], [Op(name, ("x",), ("y",))]) for name in ("TANH", "TOPK_V2"))
+    made.subgraphs += body.subgraphs
+    made.operatorCodes += body.operatorCodes
+    made.subgraphs[1].operators[0].opcodeIndex = 1
+    looped = look(tiny.pack(made))
+    micro, xnnpack = place("mcu", looped), place("xnnpack", looped)
+    assert [(row.place, row.mapped) for row in micro.rows] == [("0", True), ("0 of subgraph 1", False)]
+    assert micro.findings[0].fatal
+    assert micro.findings[0].what.startswith("#0 of subgraph 1 TOPK_V2 does not run")
+    assert micro.scope == ""
+    assert [row.name for row in xnnpack.rows] == ["TANH"]
+    assert xnnpack.scope == "the first of 2 subgraphs, signature 'serving_default'"
+
+
 def test_a_microcontroller_keeps_state_in_variables():
     state = look(tiny.build([T("x"), T("y", "RESOURCE")], [Op("VAR_HANDLE", (), ("y",))]))
     assert place("mcu", state).cut is None

@@ -20,9 +20,10 @@ def placement(model: str, placed: Any, explain: bool) -> list[Table | str]:
     mapped = sum(row.mapped for row in placed.rows)
     share = "no multiply-accumulates" if placed.macs_share is None else f"{placed.macs_share:.1%} of the MACs"
     said = f"{model} for {placed.target}: {mapped} of {len(placed.rows)} operators on the {placed.unit}, {share}"
+    said += f" ({placed.scope})" if placed.scope else ""
     shown = [row for row in placed.rows if explain or not row.mapped]
     rows = [
-        [str(row.index), row.name, str(row.version), "-" if row.macs is None else f"{row.macs:,}",
+        [row.place, row.name, str(row.version), "-" if row.macs is None else f"{row.macs:,}",
          placed.unit if row.mapped else placed.elsewhere or "nothing", " ".join(filter(None, [row.rule, row.evidence]))]
         for row in shown
     ]  # fmt: skip

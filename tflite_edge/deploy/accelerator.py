@@ -62,6 +62,7 @@ def table(found: rules.Placement) -> str:
     mapped = sum(row.mapped for row in found.rows)
     share = "-" if found.macs_share is None else f"{found.macs_share:.1%}"
     said = f"{mapped} of {len(found.rows)} operators on the {found.unit}, {share} of the multiply-accumulates"
+    said += f" ({found.scope})" if found.scope else ""
     lines = [
         f"{said}, by the rules of `tflite-edge check --target {found.target}`.",
         "",
@@ -71,5 +72,5 @@ def table(found: rules.Placement) -> str:
     for row in found.rows:
         where = found.unit if row.mapped else found.elsewhere or "nothing"
         why = " ".join(filter(None, [row.rule, row.evidence])).replace("|", "/")
-        lines.append(f"| {row.index} | {row.name} | {row.version} | {row.macs or '-'} | {where} | {why} |")
+        lines.append(f"| {row.place} | {row.name} | {row.version} | {row.macs or '-'} | {where} | {why} |")
     return "\n".join(lines) + "\n"

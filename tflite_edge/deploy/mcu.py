@@ -159,7 +159,7 @@ def resolver(model: Path) -> list[str]:
     fatal = [finding for finding in placed.findings if finding.fatal]
     if fatal:
         missed = [
-            f"#{row.index} {row.name}: {row.rule} {row.evidence}".rstrip() for row in placed.rows if not row.mapped
+            f"#{row.place} {row.name}: {row.rule} {row.evidence}".rstrip() for row in placed.rows if not row.mapped
         ]
         raise ModelError(
             f"{model} does not start on TensorFlow Lite Micro",

@@ -85,7 +85,8 @@ class RuleSet:
 
 @dataclass(frozen=True)
 class Row:
-    """Where one operator runs and why. rule: the sentence that does not hold, "" when mapped. edge: see Site."""
+    """Where one operator runs and why. index: in its subgraph. rule: the sentence that does not hold, "" when mapped.
+    edge: see Site."""
 
     index: int
     name: str
@@ -97,13 +98,19 @@ class Row:
     evidence: str = ""
     do: str = ""
     edge: bool = False
+    subgraph: int = 0
+
+    @property
+    def place(self) -> str:
+        return f"{self.index} of subgraph {self.subgraph}" if self.subgraph else str(self.index)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """All operators of the first subgraph. cut: index of the first that cuts the graph, None when nothing does.
+    """All operators of the first subgraph, or of all where a single one without a kernel keeps the model from starting.
 
-    macs_share: of all multiply-accumulates, those that are mapped; None where there are none.
+    cut: place in rows of the first that cuts the graph, None when nothing does. macs_share: of all
+    multiply-accumulates, those that are mapped; None where there are none. scope: what was looked at; "": all of it.
     """
 
     target: str
@@ -113,6 +120,7 @@ class Placement:
     findings: tuple[Finding, ...]
     cut: Optional[int]  # noqa: UP045
     macs_share: Optional[float]  # noqa: UP045
+    scope: str = ""
 
 
 def look(source: str | bytes) -> Model:
@@ -126,10 +134,11 @@ def sentence(rule: Rule | ModelRule) -> str:
 
 
 def apply(target: str, rules: RuleSet, model: Model) -> Placement:
-    """Ask every rule about every operator of the first subgraph, which is the one that runs."""
-    graph = model.graphs[0]
-    rows = [_row(rules, Site(operator, graph, model)) for operator in graph.operators]
-    cut = next((row.index for row in rows if not row.mapped and not row.edge), None)
+    """Ask every rule about every operator: of the first subgraph, which is what a delegate is offered, or of all, where
+    the bodies of loops and other signatures need their kernels as well for the model to start."""
+    looked = model.graphs[:1] if rules.elsewhere else model.graphs
+    rows = [_row(rules, Site(operator, graph, model)) for graph in looked for operator in graph.operators]
+    cut = next((place for place, row in enumerate(rows) if not row.mapped and not row.edge), None)
     if rules.cuts and cut is not None:
         rows = [_behind(row, rows[cut]) if row.mapped and row.index > cut else row for row in rows]
     total = sum(row.macs or 0 for row in rows)
@@ -138,9 +147,14 @@ def apply(target: str, rules: RuleSet, model: Model) -> Placement:
     findings = [_finding(rules, rule, evidence) for rule, (holds, evidence) in whole if not holds]
     if cut is not None:
         findings.insert(0, _cutting(rules, rows, cut))
-    return Placement(
-        target, rules.unit, rules.elsewhere, tuple(rows), tuple(findings), cut, mapped / total if total else None
-    )
+    share = mapped / total if total else None
+    scope = "" if len(looked) == len(model.graphs) else _first(model)
+    return Placement(target, rules.unit, rules.elsewhere, tuple(rows), tuple(findings), cut, share, scope)
+
+
+def _first(model: Model) -> str:
+    named = [f"signature {one.key!r}" for one in model.facts.signatures if one.subgraph == 0]
+    return f"the first of {len(model.graphs)} subgraphs" + (f", {', '.join(named)}" if named else "")
 
 
 def _row(rules: RuleSet, site: Site) -> Row:
@@ -151,6 +165,7 @@ def _row(rules: RuleSet, site: Site) -> Row:
         "name": operator.name,
         "version": operator.version,
         "tensor": output[:80],
+        "subgraph": site.graph.index,
     }
     macs = cost.macs(operator)
     if operator.custom or operator.name not in rules.operators:
@@ -170,7 +185,7 @@ def _row(rules: RuleSet, site: Site) -> Row:
 
 
 def _behind(row: Row, first: Row) -> Row:
-    rule = f"It comes after #{first.index} {first.name}, which cuts the graph."
+    rule = f"It comes after #{first.place} {first.name}, which cuts the graph."
     return Row(row.index, row.name, row.version, row.tensor, False, row.macs, rule, edge=row.edge)
 
 
@@ -180,7 +195,7 @@ def _finding(rules: RuleSet, rule: ModelRule, evidence: str) -> Finding:
 
 def _cutting(rules: RuleSet, rows: Sequence[Row], cut: int) -> Finding:
     first, missed = rows[cut], sum(not row.mapped for row in rows)
-    what = f"#{first.index} {first.name} does not run on the {rules.unit}"
+    what = f"#{first.place} {first.name} does not run on the {rules.unit}"
     if not rules.elsewhere:
         what += f", and without it the model does not start; {missed} of {len(rows)} operators have no kernel"
     elif rules.cuts:
