@@ -14,7 +14,8 @@ import click
 from tflite_edge.cli import COMMANDS, app
 from tflite_edge.cli.init import TEMPLATE
 from tflite_edge.flatbuffer import rules
-from tflite_edge.flatbuffer.rules.runtimes import find, known
+from tflite_edge.flatbuffer.rules import kernels
+from tflite_edge.flatbuffer.rules.runtimes import RuntimeTable, find, known, latest
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 WRITTEN_BY = "<!-- written by scripts/write_docs.py -->"
@@ -95,7 +96,18 @@ def runtimes() -> str:
         for version in versions:
             table, _ = find(f"{name}=={version}")
             rows.append(f"| {table.title} | {len(table.operators)} | {table.probed} |")
+    rows += [
+        "",
+        "Types that kernels refuse although the operator is known (inputs > outputs), of those that were asked:",
+        "",
+    ]
+    rows += [f"- {table.title}: {_refused(table)}" for table in map(latest, known())]
     return "\n".join(rows)
+
+
+def _refused(table: RuntimeTable) -> str:
+    asked = kernels.asked(table.name, table.version)
+    return "; ".join(f"{name} {one['refuses'].replace(' ', ', ')}" for name, one in asked.items() if "refuses" in one)
 
 
 def block(text: str, language: str = "") -> str:

@@ -13,7 +13,7 @@ import pytest
 from tests.flatbuffer import tiny
 from tests.flatbuffer.tiny import Op, T
 from tflite_edge.flatbuffer import rules
-from tflite_edge.flatbuffer.rules import TARGETS, look, place
+from tflite_edge.flatbuffer.rules import TARGETS, kernels, look, place
 from tflite_edge.flatbuffer.rules.boards import on_board
 from tflite_edge.flatbuffer.rules.contract import contract
 from tflite_edge.flatbuffer.rules.runtimes import find, known
@@ -30,9 +30,20 @@ def dense(**changes):
     return tiny.build(tensors, [replace(tiny.DENSE, **changes.get("op", {}))])
 
 
-def unary(name, dtype="INT8", shape=(1, 4), scales=1, out=None, version=1, **x):
+def unary(name, dtype="INT8", shape=(1, 4), scales=1, out=None, version=1, inputs=("x",), **x):
     tensors = [T("x", dtype, shape, scales, **x), T("y", dtype, out or shape, scales)]
-    return tiny.build(tensors, [Op(name, ("x",), ("y",), version)])
+    return tiny.build(tensors, [Op(name, inputs, ("y",), version)])
+
+
+def transposed():
+    """A transposed convolution in dynamic range: float values beside int8 weights."""
+    tensors = [
+        T("s", "INT32", (4,), constant=True),
+        T("w", "INT8", (4, 3, 3, 2), 1, constant=True),
+        T("x", shape=(1, 4, 4, 2)),
+        T("y", shape=(1, 4, 4, 4)),
+    ]
+    return tiny.build(tensors, [Op("TRANSPOSE_CONV", ("s", "w", "x"), ("y",), 2)])
 
 
 INT8 = dense()
@@ -52,6 +63,7 @@ BREAKS = {
     ("xnnpack", "fixed_weights"): dense(w={"constant": False}),
     ("mcu", "types"): unary("RELU", "FLOAT16", scales=0),
     ("mcu", "stored_shapes"): dense(x={"shape": (-1, 4)}),
+    ("mcu", "kernel_types"): unary("EXP"),
     ("mcu", "not_hybrid"): tiny.dynamic_model(),
     ("ethos-u55-256", "types"): tiny.float_model(),
     ("ethos-u55-256", "four_axes"): unary("RELU", shape=(1, 70_000)),
@@ -201,6 +213,15 @@ def test_a_cure_says_only_what_helps():
     assert [finding.do for finding in nobody] == ["use layers without it"]
 
 
+def test_types_that_a_kernel_refuses_are_cured_by_what_ran():
+    (rsqrt,) = contract(look(unary("RSQRT", "INT16")), find(LITE)[0])
+    assert rsqrt.evidence == "RSQRT #0 -> y: int16>int16"
+    assert rsqrt.do == "convert with --quantize int8 or float32; or run it on ai-edge-litert 2.3.0"
+    (difference,) = contract(look(unary("SQUARED_DIFFERENCE", "INT16")), find(LITE)[0])
+    assert "run it on" not in difference.do  # it ends the process of ai-edge-litert
+    assert whats(unary("RELU", "INT16"), LITE) == []
+
+
 def test_custom_operators_of_the_wheels_are_known_and_others_are_not():
     def custom(name):
         return look(tiny.build([tiny.X, T("y")], [Op("CUSTOM", ("x",), ("y",), custom=name)]))
@@ -229,7 +250,10 @@ def test_a_board_s_best_runtime_comes_first():
 @pytest.mark.parametrize(
     ("model", "runtime", "words"),
     [
-        (unary("GELU", "INT16"), LITE, "no int16 kernel"),
+        (unary("RSQRT", "INT16"), LITE, "no kernel for the types"),
+        (unary("EXP", "INT16"), MICRO, "a kernel for its types"),
+        (transposed(), LITE, "no kernel for the types"),
+        (transposed(), MICRO, "not dynamic range"),
         (tiny.build([tiny.X, T("y")], [Op("CUSTOM", ("x",), ("y",), custom="Mine")]), LITE, "custom operators"),
         (tiny.build([tiny.X, T("y")], [Op("CUSTOM", ("x",), ("y",), custom="FlexErf")]), LITERT, "Flex delegate"),
         (tiny.pack(tiny.sparse_model()), LITERT, "stored sparsely"),
@@ -286,12 +310,16 @@ def test_what_is_unknown_is_refused_with_the_nearest():
         look(b"not a model at all")
 
 
-@pytest.fixture(scope="module")
-def probing():
-    spec = importlib.util.spec_from_file_location("probe_runtimes", ROOT / "scripts" / "probe_runtimes.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def probing():
+    return script("probe_runtimes")
 
 
 @pytest.mark.parametrize("package", ["tflite-runtime", "ai-edge-litert", "tflite-micro"])
@@ -306,6 +334,22 @@ def test_the_table_is_what_the_installed_runtime_answers(probing, package):
     assert {name: probing.span(versions) for name, versions in answered.items()} == {
         name: table[name] for name in names if name in table
     }
+
+
+@pytest.mark.parametrize("package", ["tflite-runtime", "ai-edge-litert", "tflite-micro"])
+def test_the_table_of_kernels_is_what_the_installed_runtime_answers(package, tmp_path):
+    pytest.importorskip(package.replace("-", "_"))
+    models = [unary("EXP"), unary("RELU"), unary("SQUARED_DIFFERENCE", "INT16", inputs=("x", "x"))]
+    paths = [tmp_path / f"{number}.tflite" for number in range(len(models))]
+    for path, model in zip(paths, models, strict=True):
+        path.write_bytes(model)
+    version, answered = script("probe_kernels").probe(package, paths)
+    table = kernels.asked(package, version)
+    if not table:
+        pytest.skip(f"{package} {version} was not asked")
+    for name, answers in answered.items():
+        for answer, types in answers.items():
+            assert types in table[name][answer].split()
 
 
 def test_a_table_is_laid_over_the_others(probing, tmp_path):

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from tflite_edge.flatbuffer.claims import refuse_sparse
 from tflite_edge.flatbuffer.graph import Graph, Operator
-from tflite_edge.flatbuffer.rules import micro
-from tflite_edge.flatbuffer.rules.engine import Model, Site, sentence
-from tflite_edge.flatbuffer.rules.runtimes import RuntimeTable, knowing
+from tflite_edge.flatbuffer.rules import kernels, micro
+from tflite_edge.flatbuffer.rules.engine import Model, Rule, Site, sentence
+from tflite_edge.flatbuffer.rules.runtimes import RuntimeTable, knowing, latest
 from tflite_edge.records.conversion import DENSE_PER_TENSOR
 from tflite_edge.records.errors import ModelError
 from tflite_edge.records.verdict import Finding
@@ -24,9 +24,6 @@ INTEGERS = ("int8", "uint8", "int16", "int4")
 HYBRID_PER_CHANNEL = ("FULLY_CONNECTED", 12)
 # The first version of TensorFlow whose converter gives dense weights a scale for each channel.
 PER_CHANNEL_DENSE = "TensorFlow 2.16 and later write them"
-# Asked with files of one operator: tflite-runtime 2.14.0 refuses an int16 RSQRT when it is prepared, a GELU when it is
-# run. Both load: their versions are known.
-NO_INT16 = {"tflite-runtime": ("GELU", "RSQRT")}
 # Of custom operators the wheels have these; asked with files of one operator on tflite-runtime 2.14.0 and
 # ai-edge-litert 2.3.0, which call any other name unresolved.
 IN_WHEELS = ("AudioSpectrogram", "Mfcc", "NumericVerify", "TFLite_Detection_PostProcess")
@@ -39,7 +36,7 @@ def contract(model: Model, table: RuntimeTable) -> list[Finding]:
         *_schema(model),
         *_operators(model, table),
         *_custom(model, table),
-        *_int16(model, table),
+        *_types(model, table),
         *_sparse(model, table),
         *_micro_kernels(model, table),
         *_per_channel_dense(model, table),
@@ -141,20 +138,33 @@ def _custom(model: Model, table: RuntimeTable) -> Iterator[Finding]:
         )
 
 
-def _int16(model: Model, table: RuntimeTable) -> Iterator[Finding]:
-    lacking = NO_INT16.get(table.name, ())
-    places = [
-        f"{operator.name} {_place(graph, operator)}"
+def _types(model: Model, table: RuntimeTable) -> Iterator[Finding]:
+    if table.name == "tflite-micro":  # _micro_kernels
+        return
+    refused = [
+        (graph, operator)
         for graph, operator in _each(model)
-        if operator.name in lacking and any(tensor.dtype == "int16" for tensor in operator.inputs)
+        if not operator.custom and kernels.refuses(table.name, table.version, operator)
     ]
-    if places:
+    if refused:
         yield Finding(
-            f"{table.title} has no int16 kernel for these operators, although it knows their versions",
-            _listed(places),
-            "convert with --quantize int8; or run it on ai-edge-litert",
+            f"{table.title} has no kernel for the types of {len(refused)} operators, although it knows them",
+            _listed([f"{one.name} {_place(graph, one)}: {kernels.types(one)}" for graph, one in refused]),
+            _other_types([one for _, one in refused], table),
             fatal=True,
         )
+
+
+def _other_types(operators: list[Operator], table: RuntimeTable) -> str:
+    """What to do about types that a kernel refuses: only what was run."""
+    modes = set.intersection(*(kernels.modes(table.name, table.version, one.name) for one in operators))
+    cures = [f"convert with --quantize {' or '.join(sorted(modes, reverse=True))}"] if modes else []
+    cures += [
+        f"run it on {other.title}"
+        for other in (latest("ai-edge-litert"), latest("tflite-runtime"))
+        if all(kernels.takes(other.name, other.version, one) for one in operators)
+    ]
+    return "; or ".join(cures or ["use layers without them"])
 
 
 def _sparse(model: Model, table: RuntimeTable) -> Iterator[Finding]:
@@ -174,20 +184,21 @@ def _micro_kernels(model: Model, table: RuntimeTable) -> Iterator[Finding]:
     """TFLite Micro knows operators and no versions: the types that a version stands for are looked at one by one."""
     if table.name != "tflite-micro":
         return
-    for rule in (micro.types, micro.stored_shapes, micro.not_hybrid):
-        refused = [
-            (f"{operator.name} {_place(graph, operator)}", evidence)
-            for graph, operator in _each(model)
-            for holds, evidence in [rule(Site(operator, graph, model))]
-            if not holds
-        ]
-        if refused:
-            yield Finding(
-                f"{table.title} does not take {len(refused)} operators as they are: {sentence(rule)}",
-                _listed([f"{place}: {evidence}" for place, evidence in refused]),
-                micro.MICRO.edits[rule.__name__],
-                fatal=True,
-            )
+    asked: tuple[Rule, ...] = (micro.types, micro.stored_shapes, micro.not_hybrid, micro.kernel_types)
+    refused: dict[Rule, list[str]] = {}
+    for graph, operator in _each(model):
+        for rule in asked:
+            holds, evidence = rule(Site(operator, graph, model))
+            if not holds:
+                refused.setdefault(rule, []).append(f"{operator.name} {_place(graph, operator)}: {evidence}")
+                break  # what a later rule says of it is the same fault
+    for rule, places in refused.items():
+        yield Finding(
+            f"{table.title} does not take {len(places)} operators as they are: {sentence(rule)}",
+            _listed(places),
+            micro.MICRO.edits[rule.__name__],
+            fatal=True,
+        )
 
 
 def _per_channel_dense(model: Model, table: RuntimeTable) -> Iterator[Finding]:

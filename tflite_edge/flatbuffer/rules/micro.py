@@ -8,13 +8,15 @@ float16 weights). Its Python wheel refuses a dynamic-range dense layer in the wo
 from __future__ import annotations
 
 from tflite_edge.flatbuffer.graph import Operator
-from tflite_edge.flatbuffer.rules import common
+from tflite_edge.flatbuffer.rules import common, kernels
 from tflite_edge.flatbuffer.rules.engine import Answer, Model, RuleSet, Site
 from tflite_edge.flatbuffer.rules.runtimes import latest
 
 MICRO_RUNTIME = latest("tflite-micro")
 WEIGHTS = {"float32": ("float32",), "int8": ("int8", "int4"), "int16": ("int8",)}  # of activations: of weights
 TYPES = frozenset({"float32", "int8", "int16", "int32", "int64", "bool", "uint8", "int4", "resource"})
+# Operator -> where its activation and its weights stand.
+WEIGHED = {**dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), (0, 1)), "TRANSPOSE_CONV": (2, 1)}
 
 # A firmware may have a kernel for it; that it has is not in the file.
 REGISTER = "register it yourself with AddCustom, or use layers without it"
@@ -38,11 +40,18 @@ def stored_shapes(site: Site) -> Answer:
 
 def not_hybrid(site: Site) -> Answer:
     """Convolutions and dense layers are float32 throughout, or int8 or int16 with int8 weights: not dynamic range."""
-    if site.operator.name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or len(site.operator.inputs) < 2:
+    places = WEIGHED.get(site.operator.name)
+    if places is None or len(site.operator.inputs) <= max(places):
         return True, ""
-    activation, weights = site.operator.inputs[:2]
+    activation, weights = (site.operator.inputs[place] for place in places)
     fit = weights.dtype in WEIGHTS.get(activation.dtype, ())
     return fit, f"{common.shown(activation)} meets {common.shown(weights)}"
+
+
+def kernel_types(site: Site) -> Answer:
+    """The operator has a kernel for its types, as far as it was asked."""
+    refused = kernels.refuses(MICRO_RUNTIME.name, MICRO_RUNTIME.version, site.operator)
+    return not refused, kernels.types(site.operator) if refused else ""
 
 
 def dense_with_several_scales(operator: Operator) -> bool:
@@ -80,7 +89,7 @@ MICRO = RuleSet(
     source=f"tflite-micro {MICRO_RUNTIME.version}, probed {MICRO_RUNTIME.probed}",
     operators=dict.fromkeys(MICRO_RUNTIME.operators, ()),
     custom=REGISTER,
-    every=(types, stored_shapes, common.dense_storage, not_hybrid),
+    every=(types, stored_shapes, common.dense_storage, not_hybrid, kernel_types),
     whole=(no_flex, fixed_axes, per_tensor_dense),
     edits={
         "types": "convert with --quantize int8, or float32",
@@ -88,6 +97,7 @@ MICRO = RuleSet(
         "fixed_axes": FIXED,
         "dense_storage": "convert without --sparse",
         "not_hybrid": "convert with --quantize int8, or float32",
+        "kernel_types": "convert with another --quantize (float32 has the most kernels), or use layers without it",
         "per_tensor_dense": "convert with --runtime tflite-micro, which asks for one scale",
         "no_flex": "replace these layers by ones with builtin operators",
     },
