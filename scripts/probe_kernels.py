@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Ask real runtimes which types their kernels take, and keep the answers with their date.
 
-    python scripts/probe_kernels.py FOLDER --make                      with TensorFlow: small models to ask with
+    python scripts/probe_kernels.py FOLDER --make                           with TensorFlow: small models to ask with
     python scripts/probe_kernels.py FOLDER ai-edge-litert tflite-runtime    those of this environment
-    python scripts/probe_kernels.py FOLDER tflite-micro --at PLACE     of `pip install --target PLACE`
+    python scripts/probe_kernels.py FOLDER tflite-micro --at PLACE          of `pip install --target PLACE`
 
 Each model is run. Where that fails it is cut short after each of its operators, and the first cut that fails names the
 kernel. Whether an operator and its version are known at all is in runtimes.json (scripts/probe_runtimes.py).
