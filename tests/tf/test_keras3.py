@@ -181,13 +181,22 @@ OPERATIONS = {
     "norm": (VECTOR, lambda x: x * ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + 1e-3)),
     "resize": (IMAGE, lambda x: ops.image.resize(x, (5, 5))),
     "cast": (VECTOR, lambda x: ops.cast(ops.cast(x > 0.3, "int32"), "float32") + x),
+    "powers": (VECTOR, lambda x: (x / 255.0) ** 2 + 1.0 / (300.0 + x)),
+    "constants": (IMAGE, lambda x: x * np.arange(8, dtype="float32").reshape(8, 1) + ops.where(x > 1, x, 0.5)),
     "function": (VECTOR, lambda x: keras.Function(k := keras.KerasTensor((None, 6)), ops.relu(k) * 2.0)(x)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_operation_answers_the_same(name):
-    check(functional(*OPERATIONS[name]))
+def test_every_operation_answers_the_same_also_when_it_is_cloned_and_saved(name, tmp_path):
+    model = check(functional(*OPERATIONS[name])).model
+    x = np.random.default_rng(1).normal(0, 2, [3, *model.input_shape[1:]]).astype(np.float32)
+    with quiet():
+        model.save(tmp_path / "model.h5")
+        saved = tf_keras.models.load_model(tmp_path / "model.h5", compile=False)
+        for copy in (saved, tf_keras.models.clone_model(model)):
+            copy.set_weights(model.get_weights())
+            np.testing.assert_array_equal(copy(x), model(x))
 
 
 def test_arithmetic_becomes_layers_that_tf_mot_knows():

@@ -7,7 +7,8 @@ anything else is kept as it is inside of a `KerasOp` layer.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,19 +19,32 @@ layers = tf_keras.layers
 Name = Callable[[str], str]
 
 
+TENSOR = "<tensor>"  # where a KerasOp's tensors go among its operands
+
+
 @tf_keras.utils.register_keras_serializable("tflite_edge")
 class KerasOp(tf_keras.layers.Layer):
-    """A Keras 3 operation without weights, run as Keras 3 runs it on TensorFlow."""
+    """A Keras 3 operation without weights, run as Keras 3 runs it on TensorFlow.
 
-    def __init__(self, operation: Any, **kwargs: Any) -> None:
+    operands: what the operation is called with, TENSOR for each tensor. Constants are part of the layer, because
+    tf_keras loses those of a call when it clones or saves a model; the layer is called on its tensors alone.
+    """
+
+    def __init__(self, operation: Any, operands: Any, **kwargs: Any) -> None:
         import keras
 
         super().__init__(**kwargs)
         self.supports_masking = True
-        self._operation = keras.saving.deserialize_keras_object(operation) if isinstance(operation, dict) else operation
+        read = keras.saving.deserialize_keras_object
+        self._operation = read(operation) if isinstance(operation, dict) else operation
+        self._operands = json.dumps(keras.saving.serialize_keras_object(operands))  # tf_keras would wrap a list
 
-    def call(self, *operands: Any) -> Any:
-        return self._operation.call(*operands)
+    def call(self, inputs: Any) -> Any:
+        import keras
+        import tensorflow as tf
+
+        operands = keras.saving.deserialize_keras_object(json.loads(self._operands))
+        return self._operation.call(*_filled(operands, iter(tf.nest.flatten(inputs))))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """Operators of Keras 3 drop masks."""
@@ -38,7 +52,15 @@ class KerasOp(tf_keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         import keras
 
-        return {**super().get_config(), "operation": keras.saving.serialize_keras_object(self._operation)}
+        operation = keras.saving.serialize_keras_object(self._operation)
+        return {**super().get_config(), "operation": operation, "operands": json.loads(self._operands)}
+
+
+def _filled(operands: Any, tensors: Iterator[Any]) -> Any:
+    """The operands with the next of the tensors in each place that is one's; an index must be a tuple again."""
+    if isinstance(operands, list):
+        return tuple(_filled(item, tensors) for item in operands)
+    return next(tensors) if isinstance(operands, str) and operands == TENSOR else operands
 
 
 def name_modules(config: Any) -> bool:
@@ -84,8 +106,21 @@ def rebuild_operation(operation: Any, args: Sequence[Any], kwargs: dict[str, Any
         made = SINGLE[kind](operation, given[0], wanted)
         if made is not None:
             return made
-    operands = inspect.signature(operation.call).bind(*args, **kwargs).args  # keywords would bring `training` along
-    return KerasOp(operation, name=wanted)(*operands)
+    bound = inspect.signature(operation.call).bind(*args, **kwargs)
+    bound.apply_defaults()
+    tensors: list[Any] = []
+    operands = _parted(list(bound.args), tensors)
+    return KerasOp(operation, operands, name=wanted)(tensors[0] if len(tensors) == 1 else tensors)
+
+
+def _parted(operands: Any, tensors: list[Any]) -> Any:
+    """The operands with TENSOR in the place of each tensor, which is put into `tensors`."""
+    if _is_tensor(operands):
+        tensors.append(operands)
+        return TENSOR
+    if isinstance(operands, (list, tuple)):
+        return type(operands)(_parted(item, tensors) for item in operands)
+    return operands
 
 
 def _is_tensor(value: Any) -> bool:
