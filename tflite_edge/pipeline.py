@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tflite_edge.artifact import Artifact
@@ -64,7 +65,7 @@ def convert(
                     made = variants.make(conversion)
                 with artifact.timed(f"prove {conversion.label}"):
                     packs = source.write_packs(Path(work), conversion, most)
-                    held = prove_trainable if conversion.trainable else prove
+                    held = prove_trainable if conversion.trainable else partial(prove, steps=source.steps)
                     variant = held(made, conversion, packs, source.data.preprocess, recipe, machine=machine)
                     workshop = Workshop(variants, conversion, recipe, packs, machine, listen)
                     made, variant = repaired(made, replace(variant, why=why), workshop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from tflite_edge.records.errors import MissingError, ModelError, TargetError
 from tflite_edge.records.estimate import Estimate
 from tflite_edge.records.job import ALL_CORES, BenchResult, Job, Runtime
 from tflite_edge.records.learning import Lesson
-from tflite_edge.records.manifest import Variant
+from tflite_edge.records.manifest import StepRecord, Variant
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Recipe, Target
 from tflite_edge.records.verdict import FAILED, Finding, drop_of, judge, judge_learning, verdict_of
@@ -27,9 +28,17 @@ if TYPE_CHECKING:
 
 
 def prove(
-    made: Path, conversion: Conversion, packs: Packs, preprocess: Preprocess, recipe: Recipe, *, machine: Machine
+    made: Path,
+    conversion: Conversion,
+    packs: Packs,
+    preprocess: Preprocess,
+    recipe: Recipe,
+    *,
+    machine: Machine,
+    steps: Sequence[StepRecord] = (),
 ) -> Variant:
-    """Read the bytes back, run them on the target's runtime, and hold both against what was asked."""
+    """Read the bytes back, run them on the target's runtime, and hold both against what was asked, and against what
+    the optimisation's steps reached."""
     facts = flatbuffer.inspect(made)
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
     target = recipe.target
@@ -37,7 +46,7 @@ def prove(
     score = machine.score_of(facts, replace(job, workers=ALL_CORES), deadline_s=target.deadline_s)
     bench, estimate = measure(machine, replace(job, verb="bench", pack=str(packs.one)), target.deadline_s)
     proof, broken = proven(made, target, score.runtime)
-    findings = [*broken, *flatbuffer.check(facts, conversion), *judge(conversion.mode, score, recipe.gates)]
+    findings = [*broken, *flatbuffer.check(facts, conversion, steps), *judge(conversion.mode, score, recipe.gates)]
     if conversion.original:  # made to compare with: nothing is promised of it
         findings = []
     suffix = conversion.suffix + (facts.compression.suffix if facts.compression else "")

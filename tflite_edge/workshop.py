@@ -105,8 +105,9 @@ class Workshop:
     def prove(self, repair: Repair, made: Path) -> Variant:
         """As every file is proven, on the test samples. Raises as `Machine.run` does."""
         conversion = self._repaired(repair)
-        preprocess = self.variants.source.data.preprocess
-        return prove(made, conversion, self.packs, preprocess, self.recipe, machine=self.machine)
+        source = self.variants.source
+        preprocess, steps = source.data.preprocess, source.steps
+        return prove(made, conversion, self.packs, preprocess, self.recipe, machine=self.machine, steps=steps)
 
     def _repaired(self, repair: Repair) -> Conversion:
         """Whoever makes the plain file, TensorFlow's quantiser makes the others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from tests.flatbuffer import tiny
 from tests.flatbuffer.tiny import DENSE, Op, T, X, Y, build, quantized
 from tflite_edge.flatbuffer import check, inspect, refuse_sparse
+from tflite_edge.flatbuffer.kernels import KernelFact
 from tflite_edge.records.conversion import Conversion
 from tflite_edge.records.errors import ModelError
+from tflite_edge.records.manifest import Effect, LayerEffect, StepRecord
+from tflite_edge.records.repair import Repair
 from tflite_edge.records.verdict import DEGRADED, FAILED, OK, verdict_of
 
 FLOAT, FLOAT16, DYNAMIC = Conversion("float32"), Conversion("float16"), Conversion("dynamic")
@@ -183,3 +187,34 @@ def test_int8_dense_layers_with_sparse_kernels_are_refused_where_they_do_not_run
         assert runtime in caught.value.what
         assert "Conv2D" in caught.value.do
     refuse_sparse(inspect(tiny.pack(tiny.sparse_model("FLOAT32", direct=direct))), runtime)
+
+
+BEFORE = Effect(2000, 0.0, ())
+PRUNED = StepRecord(
+    "prune", {"sparsity": 0.5}, BEFORE,
+    Effect(2000, 0.5, (LayerEffect("a", "Conv2D", 1000, 0.5, 400, 90), LayerEffect("b", "Dense", 900, 0.0, 900, 90))),
+)  # fmt: skip
+CLUSTERED = StepRecord(
+    "cluster", {"clusters": 16}, BEFORE,
+    Effect(2000, 0.5, (LayerEffect("a", "Conv2D", 1000, 0.5, 16, 16), LayerEffect("b", "Dense", 900, 0.0, 900, 90))),
+)  # fmt: skip
+
+
+def left(sparsity, unique, conversion=INT8):
+    kernels = (KernelFact("a", "int8", (10, 100), 1000, sparsity, 200, unique), KernelFact("b", "int8", (9, 100), 900,
+               0.01, 200, 90))  # fmt: skip
+    facts = replace(inspect(tiny.int8_model()), kernels=kernels)
+    return check(facts, conversion, [PRUNED, CLUSTERED])
+
+
+def test_zeros_and_shared_values_of_the_steps_are_looked_for_in_the_file():
+    assert left(0.5, 17) == []
+    (zeros,) = left(0.01, 16)
+    assert zeros.what == "of the zeros that prune made 4% are in the file"
+    assert zeros.evidence == "500 in 1 layers of Keras after prune, 19 in the file"
+    (values,) = left(0.5, 100)
+    assert values.what == "of the weights that cluster made share 16 values 0% do so in the file"
+    assert [finding.do for finding in left(0.5, 100, replace(INT8, per_tensor=True))] == [
+        "per_tensor = false, or leave out what trains such scales"
+    ]
+    assert left(0.5, 100, replace(INT8, repair=Repair(equalize="weights"))) == []

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tflite_edge.flatbuffer.facts import MOST_LETTERS, Facts, TensorFact
+from tflite_edge.flatbuffer.kernels import MIN_ELEMENTS
 from tflite_edge.flatbuffer.scheme import QUANTIZED_TYPES
 from tflite_edge.records.conversion import SPARSE_INT8_DENSE, STATIC, Conversion
 from tflite_edge.records.errors import ModelError
 from tflite_edge.records.learning import SIGNATURES
+from tflite_edge.records.manifest import LayerEffect, StepRecord
 from tflite_edge.records.verdict import Finding
 
 # The converter's dynamic-range mode leaves smaller constants in float
@@ -19,6 +21,9 @@ DYNAMIC_MIN_ELEMENTS = 1024
 # transforms/dense_to_sparse_pass.cc; so does TF 2.21).
 SPARSE_MIN_ZEROS = 0.3
 NAMED = 5  # operators listed in a finding
+# Share of what a step reached that must be in the file: a kernel may be folded into another, most may not.
+LEAST_KEPT = 0.9
+SHARING = ("Conv1D", "Conv2D", "Dense")  # kernels that have a scale for each channel, or that nothing is folded into
 
 # mode -> the type that most weights must have
 WEIGHT_TYPES = {
@@ -39,8 +44,11 @@ CURES = {
 }
 
 
-def check(facts: Facts, conversion: Conversion) -> list[Finding]:
-    """Every promise of `conversion` that the file breaks, most important first; empty when all are kept."""
+def check(facts: Facts, conversion: Conversion, steps: Sequence[StepRecord] = ()) -> list[Finding]:
+    """Every promise of `conversion` that the file breaks, most important first; empty when all are kept.
+
+    steps: what the model went through before, whose zeros and shared values must be in the file.
+    """
     return [
         *_empty(facts),
         *_scheme(facts, conversion),
@@ -49,6 +57,8 @@ def check(facts: Facts, conversion: Conversion) -> list[Finding]:
         *_edge(facts, conversion),
         *_sparse(facts, conversion),
         *_scales(facts, conversion),
+        *_zeros(facts, steps),
+        *_shared_values(facts, conversion, steps),
     ]
 
 
@@ -198,6 +208,46 @@ def _scales(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
             f"asked for one scale for each kernel, and {facts.weights.per_channel} have one for each channel",
             do="per_tensor = false, or leave out what trains such scales",
         )
+
+
+def _zeros(facts: Facts, steps: Sequence[StepRecord]) -> Iterator[Finding]:
+    """A zero stays one, whatever type it is stored as and whatever its channel is multiplied by."""
+    for step in (step for step in steps if step.name == "prune"):
+        pruned = [layer for layer in _large(step) if layer.sparsity >= step.settings["sparsity"] / 2]
+        promised = sum(layer.sparsity * layer.weights for layer in pruned)
+        found = sum(kernel.sparsity * kernel.elements for kernel in facts.kernels)
+        if found < LEAST_KEPT * promised:
+            yield Finding(
+                f"of the zeros that prune made {found / promised:.0%} are in the file",
+                evidence=f"{promised:,.0f} in {len(pruned)} layers of Keras after prune, {found:,.0f} in the file",
+                do="report it: what comes after prune must keep them",
+            )
+
+
+def _shared_values(facts: Facts, conversion: Conversion, steps: Sequence[StepRecord]) -> Iterator[Finding]:
+    """In int8 with a scale for each channel, which takes up what a batch norm multiplies the channel by.
+
+    Other types hold the products; so do kernels that a repair evened out.
+    """
+    if conversion.mode not in STATIC or conversion.per_tensor or not conversion.repair.is_plain:
+        return
+    for step in (step for step in steps if step.name == "cluster"):
+        most = step.settings["clusters"]
+        shared = [layer for layer in _large(step) if layer.kind in SHARING and layer.unique_per_channel <= most]
+        promised = sum(layer.weights for layer in shared)
+        # One more: zero, where the clusters are without it.
+        found = sum(kernel.elements for kernel in facts.kernels if kernel.unique_per_channel <= most + 1)
+        if found < LEAST_KEPT * promised:
+            yield Finding(
+                f"of the weights that cluster made share {most} values {found / promised:.0%} do so in the file",
+                evidence=f"{promised:,} in {len(shared)} layers of Keras after cluster, {found:,} in the file",
+                do="report it: what comes after cluster must keep them",
+            )
+
+
+def _large(step: StepRecord) -> list[LayerEffect]:
+    """The kernels after the step that are kernels in a file's facts, too."""
+    return [layer for layer in step.after.layers if layer.weights >= MIN_ELEMENTS]
 
 
 def _is_quantity(tensor: TensorFact) -> bool:
