@@ -39,6 +39,13 @@ def test_sizes_are_told_against_the_float_file_and_against_plain_int8():
     assert "16 different values" in lines[2]
 
 
+def test_zeros_and_shared_values_are_told_however_few_they_are():
+    few = replace(MADE, scheme="static-wi8ai8", compression=Compression(0.1, 0.12, 200, 90))
+    for name in ("prune", "cluster"):
+        assert any("of all kernels 10% are zeros" in line for line in realised([FLOAT, few], [step(name)]))
+    assert not any("zeros" in line for line in realised([FLOAT, few], [step("distill")]))
+
+
 @pytest.mark.parametrize(("factor", "says"), [(1.02, "as fast as"), (0.95, "as fast as"), (1.7, "1.70 x as fast as")])
 def test_speed_within_the_noise_is_no_speed_up(factor, says):
     line = realised([FLOAT, PLAIN, faster(MADE, factor)], [step("prune")])[-1]

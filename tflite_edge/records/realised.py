@@ -31,7 +31,7 @@ def realised(models: Sequence[Variant], steps: Sequence[StepRecord], on: str = L
     others = [*originals[:1], *([plain] if plain and plain is not originals[0] else [])]
     lines = [_sizes(chosen, other, plain is None) for other in others]
     found = chosen.compression
-    if found and found.suffix:
+    if found and (found.suffix or _has(steps, "prune") or _has(steps, "cluster")):
         lines.append(
             f"of all kernels {found.sparsity:.0%} are zeros; half of the weights lie in kernels with "
             f"{found.half_unique} different values or fewer ({found.half_unique_per_channel} in a channel)"
