@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tflite_edge.records.errors import DataError
 from tflite_edge.records.event import silent
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import DataSource, Training
@@ -92,6 +93,29 @@ def test_the_teacher_sees_what_it_was_trained_on():
     data.train.preprocess = data.test.preprocess = Preprocess(std=(0.1,))
     fit(student, data, TRAINING, silent, teacher=Teacher(teacher, np.float32([0.1]), np.float32([0.0]), 2.0, 1.0, 0.0))
     assert accuracy(student, data) > 0.85
+
+
+def test_a_nested_teacher_s_feature_map_is_matched_and_known_before(digits):
+    import tf_keras
+
+    from tflite_edge.records.step import Distill
+    from tflite_edge.tf.fit import rehearse
+    from tflite_edge.tf.optimize import distill
+
+    layers = tf_keras.layers
+    stack = [layers.Conv2D(6, 3, 2), layers.GlobalAveragePooling2D()]
+    backbone = tf_keras.Sequential([layers.Input((8, 8, 1)), *stack])
+    large = tf_keras.Sequential([layers.Input((8, 8, 1)), backbone, layers.Dense(10, "softmax")])
+    student = tf_keras.Sequential([layers.Input((8, 8, 1)), layers.Conv2D(3, 3, 2), layers.Flatten(), layers.Dense(10)])
+    plain = Preprocess((8, 8), 1)
+    pool = Pool("digits", digits[0][:200, ..., None], digits[1][:200], tuple("0123456789"), "")
+    data = split(pool, DataSource("digits"), plain)
+    teacher = distill.teacher(Distill(teacher="large", features=1.0), large, plain, student, plain)
+    rehearse(student, data, teacher)
+    fit(student, data, Training(epochs=1, batch=32, augment=0.0), silent, teacher=teacher)
+    flat = tf_keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten(), layers.Dense(10)], name="flat")
+    with pytest.raises(DataError, match="flat has no feature map"):
+        rehearse(flat, data, teacher)
 
 
 def test_rare_classes_weigh_as_much_as_common_ones():

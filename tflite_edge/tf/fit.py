@@ -88,6 +88,13 @@ def fit(
         )
 
 
+def rehearse(model: Any, data: Dataset, teacher: Teacher | None) -> None:
+    """Raises DataError where `fit` could not begin; trains nothing."""
+    refuse_unlabelled(data, teacher)
+    if teacher is not None and teacher.features:
+        _Goal(model, data, teacher)
+
+
 def refuse_unlabelled(data: Dataset, teacher: Teacher | None) -> None:
     """Raises DataError where there is nothing to learn from."""
     if data.pool.y is None and teacher is None:

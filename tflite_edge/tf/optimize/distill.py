@@ -23,6 +23,11 @@ def apply(model: Any, step: Distill, tune: Tuner) -> Any:
     return student
 
 
+def _flat(model: Any) -> Any:
+    """The model, or a copy without nested ones: their maps are no part of the outer graph."""
+    return fresh(model) if any(hasattr(layer, "layers") for layer in model.layers) else model
+
+
 def teacher(step: Distill, model: Any, preprocess: Preprocess, student: Any, own: Preprocess) -> Teacher:
     """The teacher `model`, fed with what the student is fed. Raises ModelError when they do not fit each other.
 
@@ -40,7 +45,8 @@ def teacher(step: Distill, model: Any, preprocess: Preprocess, student: Any, own
                 do="teacher and student need the same input size and the same classes",
             )
     if step.features:
-        last_map(model), last_map(student)
+        model = _flat(model)
+        last_map(model), last_map(_flat(student))
     mean, std = (np.asarray(values, np.float32) for values in (own.mean, own.std))
     its_mean, its_std = (np.asarray(values, np.float32) for values in (preprocess.mean, preprocess.std))
     return Teacher(model, std / its_std, (mean - its_mean) / its_std, step.temperature, step.alpha, step.features)

@@ -10,7 +10,7 @@ from typing import Any
 from tflite_edge.records.event import Listener
 from tflite_edge.records.recipe import Training
 from tflite_edge.tf.data.dataset import Dataset
-from tflite_edge.tf.fit import Teacher, fit, refuse_unlabelled, steps_per_epoch
+from tflite_edge.tf.fit import Teacher, fit, rehearse, steps_per_epoch
 
 
 @dataclass
@@ -70,6 +70,6 @@ class Tuner:
 class Rehearsal(Tuner):
     """Trains nothing: shows whether a step can work at all."""
 
-    def __call__(self, model: Any, epochs: int | None = None, *_: Any, **__: Any) -> None:  # noqa: ARG002
+    def __call__(self, model: Any, epochs: int | None = None, *_: Any, **__: Any) -> None:
         if epochs != 0:
-            refuse_unlabelled(self.data, self.teacher)
+            rehearse(model, self.data, self.teacher)
