@@ -9,6 +9,7 @@ from tflite_edge.records.errors import EdgeError, ModelError
 from tflite_edge.records.step import Qat
 from tflite_edge.tf.optimize import qat
 from tflite_edge.tf.optimize.graph import build, fresh, read
+from tflite_edge.tf.optimize.rebuild import rebuild
 from tflite_edge.tf.optimize.rewrite import flat, prove, quantizable
 
 pytestmark = pytest.mark.slow
@@ -126,6 +127,18 @@ def test_a_nested_model_called_for_inference_stays_in_inference():
     model = tf_keras.Model(inputs, inner(inputs, training=False))
     x = np.ones([2, 4], np.float32)
     np.testing.assert_array_equal(fresh(model)(x, training=True), model(x, training=True))
+
+
+def test_a_layer_s_own_mode_goes_before_that_of_the_model_it_is_in():
+    x = inputs = layers.Input((4,))
+    x = layers.BatchNormalization()(x, training=True)
+    inner = tf_keras.Model(inputs, layers.BatchNormalization()(x))
+    model = tf_keras.Model(outer := layers.Input((4,)), inner(outer, training=False))
+    x = np.random.default_rng(0).normal(3, 2, [8, 4]).astype(np.float32)
+    wanted = np.asarray(model(x))
+    assert np.abs(wanted.mean()) < 0.1, "of the samples' own statistics"
+    np.testing.assert_array_equal(fresh(model)(x), wanted)
+    np.testing.assert_array_equal(rebuild(model)(x), wanted)
 
 
 def test_operators_without_a_layer_stay_and_qat_names_them():

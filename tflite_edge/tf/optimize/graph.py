@@ -188,7 +188,8 @@ class _Reader:
             inner = {id(tensor): value for tensor, value in zip(node.layer.inputs, values, strict=True)}
             outputs = self.take(node.layer, inner, inner_training)
         else:
-            if training is not None and "training" in node.layer._call_spec.arg_names:  # noqa: SLF001
+            takes = "training" in node.layer._call_spec.arg_names  # noqa: SLF001
+            if training is not None and takes and kwargs.get("training") is None:  # what it says itself goes first
                 kwargs = {**kwargs, "training": training}
             outputs = [Value(tuple(tensor.shape), tensor.dtype.name) for tensor in _leaves(node.outputs)]
             self.graph.calls.append(Call(self._template(node.layer), args, kwargs, outputs))

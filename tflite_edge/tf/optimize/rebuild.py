@@ -93,10 +93,10 @@ class _Copy:
 
     def _call(self, layer: Any, model: Any, args: Any, kwargs: dict[str, Any], training: bool | None) -> Any:
         if is_graph(layer):
-            fixed = kwargs.get("training", training)
+            fixed = training if kwargs.get("training") is None else kwargs["training"]
             return self.replay(layer, layer._flatten_to_reference_inputs(args[0]), fixed)  # noqa: SLF001
-        if training is not None and layer._expects_training_arg:  # noqa: SLF001
-            kwargs = {"training": training, **kwargs}
+        if training is not None and layer._expects_training_arg and kwargs.get("training") is None:  # noqa: SLF001
+            kwargs = {**kwargs, "training": training}
         if id(layer) not in self.layers:
             self.layers[id(layer)] = (layer, self._make(layer, model))
         return self.layers[id(layer)][1](*args, **kwargs)
