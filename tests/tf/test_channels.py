@@ -350,6 +350,15 @@ def test_channels_that_a_layer_mixes_or_counts_stay(odd):
     assert "a" in graph.spared
 
 
+def test_a_number_for_each_channel_stays_one_when_the_model_was_saved(tmp_path):
+    """tf_keras reads arrays as lists."""
+    x = conv(image_ := image(), 16, "a") * tf.constant(np.arange(16.0), tf.float32)
+    with quiet():
+        tf_keras.Model(image_, head(conv(x, 32, "free"))).save(tmp_path / "model.h5")
+    _, smaller = assert_cut(tf_keras.models.load_model(tmp_path / "model.h5", compile=False))
+    assert filters(smaller) == {"a": 16, "free": 16, "head": 4}
+
+
 def test_sequences_and_attention_stay_and_the_rest_is_cut():
     x = L.Conv1D(16, 3, name="a")(image_ := L.Input((12, 4)))
     x = L.LSTM(8, return_sequences=True)(x)

@@ -11,6 +11,7 @@ from tflite_edge.tf.optimize import qat
 from tflite_edge.tf.optimize.graph import build, fresh, read
 from tflite_edge.tf.optimize.rebuild import rebuild
 from tflite_edge.tf.optimize.rewrite import flat, prove, quantizable
+from tflite_edge.tf.quiet import quiet
 
 pytestmark = pytest.mark.slow
 
@@ -139,6 +140,19 @@ def test_a_layer_s_own_mode_goes_before_that_of_the_model_it_is_in():
     assert np.abs(wanted.mean()) < 0.1, "of the samples' own statistics"
     np.testing.assert_array_equal(fresh(model)(x), wanted)
     np.testing.assert_array_equal(rebuild(model)(x), wanted)
+
+
+def test_arrays_of_a_file_are_constants_as_those_in_memory(tmp_path):
+    """tf_keras reads them as lists."""
+    inputs = layers.Input((4, 4, 3))
+    x = conv((inputs - np.float32([0.4, 0.5, 0.6])) / np.float32([0.1, 0.2, 0.3]), "relu")
+    model = tf_keras.Model(inputs, x)
+    with quiet():
+        model.save(tmp_path / "model.h5")
+    for one in (model, tf_keras.models.load_model(tmp_path / "model.h5", compile=False)):
+        graph = quantizable(one)
+        qat.refuse_unknown(graph)
+        assert "TFOpLambda" not in {call.kind for call in graph.calls}
 
 
 def test_operators_without_a_layer_stay_and_qat_names_them():

@@ -132,8 +132,8 @@ def _operator(graph: Graph, call: Call) -> None:
 
 
 def _constant(item: Any, channels: int | None) -> np.ndarray | None:
-    """A constant operand as float32 of one element or one for each channel, else None."""
-    if not isinstance(item, (int, float, np.ndarray)) and not hasattr(item, "numpy"):
+    """A constant operand as float32 of one element or one for each channel, else None. Files hold arrays as lists."""
+    if not isinstance(item, (int, float, list, np.ndarray)) and not hasattr(item, "numpy"):
         return None
     array = np.asarray(item, np.float32)
     return array if array.size == 1 or array.shape == (channels,) else None

@@ -176,14 +176,12 @@ def _elementwise(call: Call) -> np.ndarray:
 
 def _operator(call: Call) -> np.ndarray | None:
     """x + y, x * 0.5, tf.nn.relu6(x): known operators, whose other arguments are numbers."""
-    import tensorflow as tf
-
     if getattr(call.layer, "symbol", None) not in OPERATORS:
         return None
     tensors = {id(tensor) for tensor in call.inputs}
     others = [
         value
-        for value in tf.nest.flatten((call.node.call_args, list(call.node.call_kwargs.values())))
+        for value in (*call.node.call_args, *call.node.call_kwargs.values())  # a list is an array of a loaded model
         if id(value) not in tensors and value is not None and not isinstance(value, str)
     ]
     return _elementwise(call) if all(np.size(value) == 1 for value in others) else None
