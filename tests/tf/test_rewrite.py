@@ -155,6 +155,16 @@ def test_arrays_of_a_file_are_constants_as_those_in_memory(tmp_path):
         assert "TFOpLambda" not in {call.kind for call in graph.calls}
 
 
+def test_what_is_no_number_in_the_model_itself_is_no_change():
+    """e to the power of values as large as pixels: infinity, and what comes of it."""
+    inputs = layers.Input((4,))
+    x = layers.Activation("exponential")(layers.Dense(4, kernel_initializer="identity")(inputs))
+    model = tf_keras.Model(inputs, layers.Subtract()([x, layers.Dense(4, kernel_initializer="identity")(x)]))
+    with pytest.raises(ModelError, match="qat knows no quantisation for 1 layers") as caught:
+        qat.apply(model, Qat(), Tune(model))
+    assert "Activation exponential" in caught.value.evidence
+
+
 def test_operators_without_a_layer_stay_and_qat_names_them():
     import tensorflow as tf
 

@@ -84,6 +84,12 @@ def _difference(wanted: np.ndarray, given: np.ndarray) -> float:
     if wanted.shape != given.shape:
         return float("nan")
     one, other = (np.reshape(answer, (len(answer), -1)).astype(np.float64) for answer in (wanted, given))
-    alike = (np.isnan(one) & np.isnan(other)) | (one == other)  # also the same infinity
-    size = np.abs(np.where(alike & ~np.isfinite(one), 0, one)).max(1, keepdims=True)
-    return float(np.where(alike, 0, np.abs(one - other) / np.maximum(size, 1e-6)).max())
+    same = alike(one, other)
+    size = np.abs(np.where(same & ~np.isfinite(one), 0, one)).max(1, keepdims=True)
+    return float(np.where(same, 0, np.abs(one - other) / np.maximum(size, 1e-6)).max())
+
+
+def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """bool: where both are the same number, the same infinity, or no number."""
+    same: np.ndarray = (np.isnan(one) & np.isnan(other)) | (one == other)
+    return same
