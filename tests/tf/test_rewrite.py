@@ -84,8 +84,8 @@ def joined(x):
 
 
 def shared(x):
-    twice = layers.Conv2D(3, 3, padding="same")
-    return layers.Add()([twice(x), twice(twice(x))])
+    twice, active = layers.Conv2D(3, 3, padding="same"), layers.Conv2D(3, 3, padding="same", activation="relu")
+    return layers.Add()([twice(x), active(twice(active(x)))])
 
 
 CASES = [operators, hard_swish, nested, preprocessing, lone_norms, activations, rows, images, joined, shared]

@@ -64,7 +64,8 @@ def skeleton(model: Any) -> Any:
 
 def refuse_unknown(graph: Graph) -> None:
     """Raises ModelError with all layers that have no place in an int8 graph made by training."""
-    unknown = [f"{call.layer.name} ({_called(call)})" for call in graph.calls if not _known(graph, call)]
+    named = (f"{call.layer.name} ({_called(call)})" for call in graph.calls if not _known(graph, call))
+    unknown = list(dict.fromkeys(named))  # a shared layer once
     if unknown:
         raise ModelError(
             f"qat knows no quantisation for {len(unknown)} layers",
@@ -76,6 +77,8 @@ def refuse_unknown(graph: Graph) -> None:
 def _called(call: Call) -> str:
     if call.kind == "TFOpLambda":
         return f"operator {call.layer.symbol}"
+    if call.kind in KERNELS:
+        return f"{call.kind} with an activation of its own"
     return f"Activation {_activation(call)}" if call.kind == "Activation" else call.kind
 
 
@@ -83,7 +86,7 @@ def _known(graph: Graph, call: Call) -> bool:
     if len(call.outputs) != 1:
         return False
     if call.kind in KERNELS:
-        # A layer's own activation is left only where several calls share the layer.
+        # A layer's own activation is left only where it has no name, such as another layer.
         return call.layer.get_config()["activation"] == "linear"
     if call.kind == "BatchNormalization":
         return stays(graph, call)

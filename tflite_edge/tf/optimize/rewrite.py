@@ -264,22 +264,20 @@ def _split_activation(graph: Graph, call: Call) -> None:
         if call.kind == "Activation" and activation == "linear" and call.inputs[0] not in graph.outputs:
             graph.remove(call)
         return
-    behind = _activation(activation, config["name"] + ("" if call.kind == "Activation" else f"_{activation}"))
+    behind = f"{config['name']}_{activation}"
     if call.kind == "Activation":
-        graph.chain(call, behind)
+        graph.chain(call, _activation(activation, config["name"]))
     elif call.kind in ("Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense"):
-        end, between = call.outputs[0], Value(call.outputs[0].shape)
         linear = type(call.layer).from_config({**config, "activation": "linear"})
         linear.trainable = call.layer.trainable
         if graph.weights_of(call):
             graph.weights[linear] = graph.weights_of(call)
-        if graph.shared(call):  # its other calls go on with their own activation
-            linear = call.layer
-            return
-        call.layer, call.outputs = linear, [between]
-        start = graph.call(layers.Activation(activation), between, end)
-        graph.calls.insert(graph.calls.index(call) + 1, start)
-        graph.chain(start, behind)
+        for one in [other for other in graph.calls if other.layer is call.layer]:  # all calls of a shared layer
+            end, between = one.outputs[0], Value(one.outputs[0].shape)
+            one.layer, one.outputs = linear, [between]
+            start = graph.call(layers.Activation(activation), between, end)
+            graph.calls.insert(graph.calls.index(one) + 1, start)
+            graph.chain(start, _activation(activation, behind))
 
 
 def _activation(activation: str, name: str) -> list[Any]:
