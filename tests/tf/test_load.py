@@ -92,13 +92,18 @@ def test_an_empty_keras_3_h5_is_refused(tmp_path):
         load(path)
 
 
-@pytest.mark.parametrize("kind", ["truncated.h5", "truncated.keras", "text.h5", "empty.h5", "weights.h5", "folder"])
+@pytest.mark.parametrize(
+    "kind", ["truncated.h5", "truncated.keras", "list.keras", "text.h5", "empty.h5", "weights.h5", "folder"]
+)
 def test_files_that_are_no_models_are_refused(tmp_path, small_model, kind):
     path = tmp_path / kind
     with quiet():
         if kind.startswith("truncated"):
             small_model.save(path)
             path.write_bytes(path.read_bytes()[:3000])
+        elif kind == "list.keras":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("metadata.json", "[]")
         elif kind == "weights.h5":
             small_model.save_weights(path)
         elif kind == "folder":
@@ -158,6 +163,22 @@ def test_a_saved_model_that_reads_files_is_refused(tmp_path):
         load(tmp_path / "m")
     assert "ReadFile" in caught.value.evidence
     assert load(tmp_path / "m", allow_code=True).output_shape == (None, 4)
+
+
+@pytest.mark.parametrize(
+    ("signature", "says"), [([], "has 0 inputs and 1 outputs"), ([None], "leaves open how many axes its input has")]
+)
+def test_a_saved_model_without_one_input_of_known_rank_is_refused(tmp_path, signature, says):
+    with quiet():
+        import tensorflow as tf
+
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="x") for shape in signature])
+        def answer(*x):
+            return {"y": tf.constant(1.0) + sum(x)}
+
+        tf.saved_model.save(tf.Module(), str(tmp_path / "m"), {"serving_default": answer.get_concrete_function()})
+    with pytest.raises(ModelError, match=says):
+        load(tmp_path / "m")
 
 
 @pytest.fixture
@@ -280,6 +301,15 @@ def test_what_keras_3_alone_has_is_refused_with_the_file_name(tmp_path, keras3):
         model = keras3.Sequential([keras3.Input((4,)), keras3.layers.RMSNormalization(name="rms")])
         model.save(tmp_path / "m.keras")
     with pytest.raises(ModelError, match=r"m\.keras: layer rms \(RMSNormalization\) has no twin"):
+        load(tmp_path / "m.keras")
+
+
+def test_a_model_that_keras_3_quantised_is_named_for_what_it_is(tmp_path, keras3):
+    with quiet():
+        model = keras3.Sequential([keras3.Input((4,)), keras3.layers.Dense(2, name="head")])
+        model.quantize("int8")
+        model.save(tmp_path / "m.keras")
+    with pytest.raises(ModelError, match=r"layer head \(Dense\) computes in int8_from_float32"):
         load(tmp_path / "m.keras")
 
 

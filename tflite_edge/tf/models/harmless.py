@@ -32,14 +32,14 @@ LAYERS = _names(
     AdaptiveMaxPooling1D AdaptiveMaxPooling2D AdaptiveMaxPooling3D Add AdditiveAttention AlphaDropout Attention
     AugMix AutoContrast Average AveragePooling1D AveragePooling2D AveragePooling3D AvgPool1D AvgPool2D AvgPool3D
     BatchNormalization BatchNormalizationV1 BatchNormalizationV2 Bidirectional CategoryEncoding CenterCrop
-    Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D
-    ConvLSTM3D Convolution1D Convolution1DTranspose Convolution2D Convolution2DTranspose Convolution3D
-    Convolution3DTranspose Cropping1D Cropping2D Cropping3D CuDNNGRU CuDNNLSTM CustomScaleLayer CutMix Dense
-    DepthwiseConv1D DepthwiseConv2D Discretization Dot Dropout ELU EinsumDense Embedding Equalization Flatten
-    Functional GRU GRUCell GRUCellV1 GRUCellV2 GRUV1 GRUV2 GaussianDropout GaussianNoise GlobalAveragePooling1D
-    GlobalAveragePooling2D GlobalAveragePooling3D GlobalAvgPool1D GlobalAvgPool2D GlobalAvgPool3D GlobalMaxPool1D
-    GlobalMaxPool2D GlobalMaxPool3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization
-    GroupQueryAttention Identity InputLayer InputSpec LSTM LSTMCell LSTMCellV1 LSTMCellV2 LSTMV1 LSTMV2
+    Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D
+    Convolution1D Convolution1DTranspose Convolution2D Convolution2DTranspose Convolution3D Convolution3DTranspose
+    Cropping1D Cropping2D Cropping3D CuDNNGRU CuDNNLSTM CustomScaleLayer CutMix Dense DepthwiseConv1D DepthwiseConv2D
+    Discretization Dot Dropout ELU EinsumDense Embedding Equalization Flatten Functional GRU GRUCell GRUCellV1
+    GRUCellV2 GRUV1 GRUV2 GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D
+    GlobalAveragePooling3D GlobalAvgPool1D GlobalAvgPool2D GlobalAvgPool3D GlobalMaxPool1D GlobalMaxPool2D
+    GlobalMaxPool3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GroupQueryAttention
+    GroupedQueryAttention Identity InputLayer InputSpec LSTM LSTMCell LSTMCellV1 LSTMCellV2 LSTMV1 LSTMV2
     LayerNormalization LayerScale LeakyReLU LocallyConnected1D LocallyConnected2D Masking MaxPool1D MaxPool2D
     MaxPool3D MaxPooling1D MaxPooling2D MaxPooling3D Maximum MelSpectrogram Minimum MixUp Model MultiHeadAttention
     Multiply Normalization PReLU Permute Pipeline RMSNormalization RNN RandAugment RandomBrightness
@@ -54,13 +54,14 @@ LAYERS = _names(
     """
 )
 
-# Initialisers, regularisers, constraints, dtype policies.
+# Initialisers, regularisers, constraints, dtype policies, and what Keras 3's model.quantize() leaves in a file.
 PARTS = _names(
     """
-    Constant DTypePolicy DTypePolicyMap FloatDTypePolicy GlorotNormal GlorotUniform HeNormal HeUniform
-    IdentityInitializer KerasTensor L1 L1L2 L2 LecunNormal LecunUniform MaxNorm MinMaxNorm NonNeg Ones Orthogonal
-    OrthogonalInitializer OrthogonalRegularizer Policy PolicyV1 QuantizedDTypePolicy RadialConstraint RandomNormal
-    RandomUniform STFT STFTInitializer SeedGenerator TruncatedNormal UnitNorm VarianceScaling Zeros
+    AbsMaxQuantizer Constant DTypePolicy DTypePolicyMap Float8QuantizationConfig FloatDTypePolicy GlorotNormal
+    GlorotUniform HeNormal HeUniform IdentityInitializer Int4QuantizationConfig Int8QuantizationConfig KerasTensor L1
+    L1L2 L2 LecunNormal LecunUniform MaxNorm MinMaxNorm NonNeg Ones Orthogonal OrthogonalInitializer
+    OrthogonalRegularizer Policy PolicyV1 QuantizedDTypePolicy RadialConstraint RandomNormal RandomUniform STFT
+    STFTInitializer SeedGenerator TruncatedNormal UnitNorm VarianceScaling Zeros
     """
 )
 

@@ -120,11 +120,18 @@ def _saved_model(path: Path, allow_code: bool) -> Any:
 def _as_keras(path: Path, loaded: Any, signature: Any) -> Any:
     import tf_keras
 
-    (spec, *more), outputs = signature.structured_input_signature[1].values(), list(signature.structured_outputs)
-    if more or len(outputs) != 1:
+    specs, outputs = list(signature.structured_input_signature[1].values()), list(signature.structured_outputs)
+    if len(specs) != 1 or len(outputs) != 1:
         raise ModelError(
-            f"{path} has {1 + len(more)} inputs and {len(outputs)} outputs; one of each can be converted yet",
+            f"{path} has {len(specs)} inputs and {len(outputs)} outputs; one of each can be converted yet",
             do="export a signature with one input and one output",
+        )
+    (spec,) = specs
+    if spec.shape.rank is None:
+        raise ModelError(
+            f"{path} leaves open how many axes its input has",
+            evidence=f"{spec.name}: {spec.shape}",
+            do="export a signature with tf.TensorSpec([None, HEIGHT, WIDTH, CHANNELS], tf.float32)",
         )
 
     class Signature(tf_keras.layers.Layer):

@@ -30,7 +30,7 @@ def version(path: Path) -> str:
             return _text(
                 file.attrs.get("keras_version", file.get("model_weights", file).attrs.get("keras_version", ""))
             )
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, AttributeError, zipfile.BadZipFile, RuntimeError) as error:
         raise _broken(path, error) from error
 
 
