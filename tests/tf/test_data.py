@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tflite_edge.records.errors import DataError, MissingError
+from tflite_edge.records.errors import DataError, MissingError, ModelError
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import NAMED_DATA, DataSource, recipe_for
 from tflite_edge.tf.data import normalization
 from tflite_edge.tf.data.dataset import Split, split
 from tflite_edge.tf.data.sources import SOURCES, Pool, open_source, refuse_other_classes
+from tflite_edge.tf.quiet import quiet
 from tflite_edge.tf.source import open_model
 
 SMALL = Preprocess((8, 8), 1)
@@ -230,6 +231,17 @@ def test_a_model_with_more_outputs_than_class_folders_is_refused(tmp_path, model
     recipe = recipe_for(str(model_file), {"data.source": str(tmp_path)})
     with pytest.raises(DataError, match=r"has 3 classes, but .*small\.h5 has 4 outputs"):
         open_model(recipe, lambda event: None)
+
+
+def test_a_model_of_one_output_for_two_classes_is_told_what_to_become(tmp_path):
+    with quiet():
+        import tf_keras
+
+        tf_keras.Sequential([tf_keras.Input((5,)), tf_keras.layers.Dense(1, "sigmoid")]).save(tmp_path / "m.h5")
+    np.savez(tmp_path / "flat.npz", x=np.zeros((60, 5), np.float32), y=np.arange(60) % 2)
+    with pytest.raises(ModelError, match="answers one number for two classes") as caught:
+        open_model(recipe_for(str(tmp_path / "m.h5"), {"data.source": str(tmp_path / "flat.npz")}), lambda event: None)
+    assert 'Dense(2, "softmax")' in caught.value.do
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,13 @@ def _refuse_mismatch(path: Path, model: Any, data: Dataset) -> None:
     elif data.task == "regression":
         if outputs not in (tuple(y.shape[1:]), (*y.shape[1:], 1)):
             raise DataError(f"the targets have shape {list(y.shape[1:])}, but {path} answers {list(outputs)}")
+    elif outputs == (1,) and int(y.max()) == 1:
+        raise ModelError(
+            f"{path} answers one number for two classes",
+            evidence="a class is told by the largest of the outputs, one for each class",
+            do='Dense(2, "softmax") in the place of its last layer, with the columns [0, w] as the kernel and [0, b] '
+            "as the bias: the second output is the sigmoid",
+        )
     elif len(outputs) != 1 or int(y.max()) >= outputs[0]:
         raise ModelError(
             f"{path} does not answer for these classes",
