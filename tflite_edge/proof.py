@@ -46,7 +46,11 @@ def prove(
     score = machine.score_of(facts, replace(job, workers=ALL_CORES), deadline_s=target.deadline_s)
     bench, estimate = measure(machine, replace(job, verb="bench", pack=str(packs.one)), target.deadline_s)
     proof, broken = proven(made, target, score.runtime)
-    findings = [*broken, *flatbuffer.check(facts, conversion, steps), *judge(conversion.mode, score, recipe.gates)]
+    findings = [
+        *broken,
+        *flatbuffer.check(facts, conversion, steps),
+        *judge(conversion.mode, score, recipe.gates, optimized=bool(steps)),
+    ]
     if conversion.original:  # made to compare with: nothing is promised of it
         findings = []
     suffix = conversion.suffix + (facts.compression.suffix if facts.compression else "")
@@ -134,7 +138,7 @@ def prove_trainable(
         *broken,
         *flatbuffer.check(backbone, conversion),
         *flatbuffer.check_trainable(head, alone=features is not None),
-        *judge(conversion.mode, score, recipe.gates),
+        *judge(conversion.mode, score, recipe.gates, optimized=bool(recipe.steps)),
         *judge_learning(learning),
     ]
     drop, drop_ci = drop_of(score)

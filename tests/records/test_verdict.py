@@ -51,6 +51,9 @@ def test_a_drop_beyond_the_gate_degrades():
     (finding,) = judge("int8", score, Gates(max_drop=1.9))
     assert "2.00 points below" in finding.what
     assert verdict_of([finding]) == DEGRADED
+    assert finding.do.startswith("more calibration samples")
+    (finding,) = judge("int8", score, Gates(max_drop=1.9), optimized=True)
+    assert finding.do.startswith("more --tune-epochs, or less in [[optimize]]")
 
 
 def test_float32_is_held_against_outputs_and_the_others_against_argmax():

@@ -10,6 +10,8 @@ from tflite_edge.records.errors import EXIT_GATE, RecipeError
 from tflite_edge.records.job import LearnResult, ScoreResult
 
 OK, DEGRADED, FAILED = "ok", "degraded", "failed"
+CALIBRATE = "more calibration samples, or quantisation int16x8 or float16"
+TUNE = "more --tune-epochs, or less in [[optimize]]; where Keras lost nothing by the steps, " + CALIBRATE
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,13 @@ def loss_of(score: ScoreResult) -> Tuple[float, Optional[float]]:
     return 100 * (score.relative_error or 0.0), None
 
 
-def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
-    """The gates that an exported file did not meet, from its answers on the target's runtime."""
+def judge(mode: str, score: ScoreResult, gates: Gates, *, optimized: bool = False) -> Tuple[Finding, ...]:
+    """The gates that an exported file did not meet, from its answers on the target's runtime.
+
+    optimized: accuracy is compared with that of the model before the optimisation, whose steps may have lost it.
+    """
     missed = []
+    cure = TUNE if optimized else CALIBRATE
     if score.gained is not None and score.lost is not None:
         drop, half = drop_points(score.gained, score.lost, score.images)
         if drop > gates.max_drop:
@@ -109,7 +115,7 @@ def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
                     f"accuracy is {drop:.2f} points below the float model; the gate allows {gates.max_drop:g}",
                     f"{score.top1:.2%} against {score.reference_top1:.2%} on {score.images} images, "
                     f"95 % interval +-{half:.2f}",
-                    "more calibration samples, quantisation int16x8 or float16, or a wider [gates] max_drop",
+                    f"{cure}, or a wider [gates] max_drop",
                 )
             )
     if score.mae is not None and score.reference_mae:
@@ -119,7 +125,7 @@ def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
                 Finding(
                     f"the mean absolute error grew by {growth:.2f} %; the gate allows {gates.max_drop:g}",
                     f"{score.mae:.6g} against {score.reference_mae:.6g} on {score.images} samples",
-                    "more calibration samples, or quantisation int16x8 or float16",
+                    cure,
                 )
             )
     if score.auc is not None and score.reference_auc is not None:
@@ -129,7 +135,7 @@ def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
                 Finding(
                     f"the AUC is {drop:.2f} points below the float model; the gate allows {gates.max_drop:g}",
                     f"{score.auc:.4f} against {score.reference_auc:.4f} on {score.images} samples",
-                    "more calibration samples, or quantisation int16x8 or float16",
+                    CALIBRATE,
                 )
             )
     if mode == "float32" and score.max_difference is not None and score.max_difference > gates.max_difference:
@@ -145,7 +151,7 @@ def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
             Finding(
                 f"the file agrees with Keras on {score.agreement:.1%} of {score.images} samples; "
                 f"the gate asks for {gates.min_agreement:.0%}",
-                do="more calibration samples, or quantisation int16x8 or float16",
+                do=CALIBRATE,
             )
         )
     unjudged = score.agreement is None and score.mae is None and score.top1 is None
@@ -154,7 +160,7 @@ def judge(mode: str, score: ScoreResult, gates: Gates) -> Tuple[Finding, ...]:
             Finding(
                 f"the outputs differ from Keras by {score.relative_error:.0%} of their spread; "
                 f"the gate allows {gates.max_relative_error:.0%}",
-                do="more calibration samples, or quantisation int16x8 or float16",
+                do=CALIBRATE,
             )
         )
     return tuple(missed)
