@@ -156,13 +156,16 @@ def test_arrays_of_a_file_are_constants_as_those_in_memory(tmp_path):
 
 
 def test_what_is_no_number_in_the_model_itself_is_no_change():
-    """e to the power of values as large as pixels: infinity, and what comes of it."""
+    """e to the power of values as large as pixels."""
     inputs = layers.Input((4,))
-    x = layers.Activation("exponential")(layers.Dense(4, kernel_initializer="identity")(inputs))
-    model = tf_keras.Model(inputs, layers.Subtract()([x, layers.Dense(4, kernel_initializer="identity")(x)]))
+    model = tf_keras.Model(inputs, layers.Activation("exponential")(layers.Rescaling(1000.0)(inputs)))
+    prove(model, fresh(model))
     with pytest.raises(ModelError, match="qat knows no quantisation for 1 layers") as caught:
-        qat.apply(model, Qat(), Tune(model))
+        qat.refuse_unknown(quantizable(model))
     assert "Activation exponential" in caught.value.evidence
+    other = tf_keras.Model(inputs, layers.Rescaling(1000.0)(inputs))
+    with pytest.raises(EdgeError, match="changed its answers"):
+        prove(model, other)
 
 
 def test_operators_without_a_layer_stay_and_qat_names_them():
