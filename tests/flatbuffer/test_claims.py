@@ -200,11 +200,11 @@ CLUSTERED = StepRecord(
 )  # fmt: skip
 
 
-def left(sparsity, unique, conversion=INT8):
+def left(sparsity, unique, conversion=INT8, after=()):
     kernels = (KernelFact("a", "int8", (10, 100), 1000, sparsity, 200, unique), KernelFact("b", "int8", (9, 100), 900,
                0.01, 200, 90))  # fmt: skip
     facts = replace(inspect(tiny.int8_model()), kernels=kernels)
-    return check(facts, conversion, [PRUNED, CLUSTERED])
+    return check(facts, conversion, [PRUNED, CLUSTERED, *after])
 
 
 def test_zeros_and_shared_values_of_the_steps_are_looked_for_in_the_file():
@@ -218,3 +218,6 @@ def test_zeros_and_shared_values_of_the_steps_are_looked_for_in_the_file():
         "per_tensor = false, or leave out what trains such scales"
     ]
     assert left(0.5, 100, replace(INT8, repair=Repair(equalize="weights"))) == []
+    cut = replace(PRUNED, name="channels", settings={"fraction": 0.5})
+    assert left(0.01, 100, after=[cut]) == []  # what was pruned may have been cut away
+    assert len(left(0.01, 100, after=[cut, PRUNED])) == 1

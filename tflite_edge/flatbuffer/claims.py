@@ -212,7 +212,7 @@ def _scales(facts: Facts, conversion: Conversion) -> Iterator[Finding]:
 
 def _zeros(facts: Facts, steps: Sequence[StepRecord]) -> Iterator[Finding]:
     """A zero stays one, whatever type it is stored as and whatever its channel is multiplied by."""
-    for step in (step for step in steps if step.name == "prune"):
+    for step in _last_of("prune", steps):
         pruned = [layer for layer in _large(step) if layer.sparsity >= step.settings["sparsity"] / 2]
         promised = sum(layer.sparsity * layer.weights for layer in pruned)
         found = sum(kernel.sparsity * kernel.elements for kernel in facts.kernels)
@@ -231,7 +231,7 @@ def _shared_values(facts: Facts, conversion: Conversion, steps: Sequence[StepRec
     """
     if conversion.mode not in STATIC or conversion.per_tensor or not conversion.repair.is_plain:
         return
-    for step in (step for step in steps if step.name == "cluster"):
+    for step in _last_of("cluster", steps):
         most = step.settings["clusters"]
         shared = [layer for layer in _large(step) if layer.kind in SHARING and layer.unique_per_channel <= most]
         promised = sum(layer.weights for layer in shared)
@@ -243,6 +243,15 @@ def _shared_values(facts: Facts, conversion: Conversion, steps: Sequence[StepRec
                 evidence=f"{promised:,} in {len(shared)} layers of Keras after cluster, {found:,} in the file",
                 do="report it: what comes after cluster must keep them",
             )
+
+
+def _last_of(name: str, steps: Sequence[StepRecord]) -> Iterator[StepRecord]:
+    """The last step of that name; none where filters were removed after it, and what it had reached with them."""
+    for step in reversed(steps):
+        if step.name in (name, "channels"):
+            if step.name == name:
+                yield step
+            return
 
 
 def _large(step: StepRecord) -> list[LayerEffect]:
