@@ -127,7 +127,7 @@ def test_an_output_that_cannot_be_written_is_exit_code_4(folder, edge, tmp_path)
 def test_a_search_is_told_as_well(searched, edge):
     document = edge.json("report", searched)
     assert document["kind"] == "search"
-    assert document["headline"].startswith("Of 2 trials, trial 1 is recommended: 87.9 KiB")
+    assert document["headline"].startswith("Of 1 trial, trial 1 is recommended: 87.9 KiB")
     assert [name.rpartition("/")[2] for name in document["files"]] == ["report.html", "report.md"]
     read = refuse_what_a_page_must_not_have((searched / "report.html").read_text())
     assert 'name = "mobilenet"' in read.text

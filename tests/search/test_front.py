@@ -90,6 +90,7 @@ def test_a_goal_without_a_value_and_without_a_limit_stops_a_trial_and_is_said():
         (Budget(max_bytes=700), 2, "the most accurate of 2"),
         (Budget(max_drop=1.0), 2, "the smallest of 2"),
         (Budget(max_bytes=700, max_drop=3.0), 2, "the most accurate of 2"),
+        (Budget(max_bytes=400), 3, "the only one that keeps the budget"),
         (Budget(max_bytes=50, max_drop=1.0), None, "trial 3 comes nearest: bytes 300 above 50, drop 2 above 1"),
     ],
 )
@@ -98,6 +99,12 @@ def test_what_the_budget_leaves_open_decides(budget, best, word):
     found, why = front.choose(trials, budget)
     assert (found.number if found else None) == best
     assert word in why
+
+
+def test_one_that_nothing_beats_is_called_so():
+    budget = Budget(max_bytes=700)
+    _, why = front.choose(front.marked([trial(1, 0.0, 500), trial(2, 0.8, 600), trial(3, 0.0, 900)], budget), budget)
+    assert why == "at least as good in everything as the other that keeps the budget"
 
 
 def test_a_difference_too_small_to_care_for_does_not_decide():

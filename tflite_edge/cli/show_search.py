@@ -88,7 +88,7 @@ def _allowing(near: Trial, found: Study) -> str:
 
 
 def _count(found: Study) -> str:
-    tried = [trial for trial in found.trials if trial.origin not in ("reference", "probe")]
+    tried = found.tried
     words = [f"{sum(trial.state == COMPLETE for trial in tried)} of {len(tried)} trials came to their end"]
     stopped, failed = (sum(trial.state == state for trial in tried) for state in (PRUNED, FAILED))
     if stopped:

@@ -119,6 +119,11 @@ class Trial:
     top1: Optional[float] = None
     epochs: int = 0
 
+    @property
+    def counts(self) -> bool:
+        """One of --trials: neither the float model nor the probe, which the search makes for itself."""
+        return self.origin not in ("reference", "probe")
+
     def size(self, compressed: bool) -> Optional[int]:
         """The bytes that count."""
         return self.gzip_bytes if compressed else self.bytes
@@ -151,6 +156,11 @@ class Study:
     cache_hits: Dict[str, int] = field(default_factory=dict)
     complete: bool = True
     schema: int = SCHEMA
+
+    @property
+    def tried(self) -> List[Trial]:
+        """Those of --trials."""
+        return [trial for trial in self.trials if trial.counts]
 
     def trial(self, number: Optional[int]) -> Optional[Trial]:
         return next((trial for trial in self.trials if trial.number == number), None)

@@ -77,12 +77,12 @@ def _headline(found: Searched) -> str:
     study, best = found.study, found.best
     if not study.trials:
         return "The search tried nothing yet."
-    counts = f"{len(study.trials)} trial{'s' if len(study.trials) > 1 else ''}"
+    tried = len(study.tried)
     if best is None:
         near = study.trial(study.nearest)
         told = f" Nearest is {_called(near)}: {_numbers(near)}." if near else ""
-        return f"None of {counts} keeps the budget.{told}"
-    return f"Of {counts}, {_called(best)} is recommended: {_numbers(best)}."
+        return f"{'The one trial does not keep' if tried == 1 else f'None of {tried} trials keeps'} the budget.{told}"
+    return f"Of {tried} trial{'s' if tried > 1 else ''}, {_called(best)} is recommended: {_numbers(best)}."
 
 
 def _called(trial: Trial) -> str:
@@ -118,7 +118,7 @@ def _tiles(found: Searched) -> Iterator[Tile]:
     hits, made = study.cache_hits.get("found", 0), study.cache_hits.get("made", 0)
     share = f"{hits / (hits + made):.0%} of the steps were found done" if hits + made else ""
     yield Tile(
-        "time", f"{study.seconds / 60:,.1f}", "min", ", ".join(filter(None, (f"{len(study.trials)} trials", share)))
+        "time", f"{study.seconds / 60:,.1f}", "min", ", ".join(filter(None, (f"{len(study.tried)} trials", share)))
     )
 
 

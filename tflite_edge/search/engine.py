@@ -138,7 +138,7 @@ class Search:
     def _next(self) -> Run | None:
         """The next point, while there is time, and fewer have been begun than are wanted."""
         begun = sum(run.asked is not None or run.origin == RECIPE for run in self.running)
-        ended = sum(trial.origin not in (REFERENCE, PROBE) for trial in self.trials)
+        ended = sum(trial.counts for trial in self.trials)
         late = self.plan.time_s is not None and time.monotonic() - self.start >= self.plan.time_s
         if late or begun + ended >= self.plan.trials:
             return None
@@ -270,7 +270,7 @@ class Search:
             held, self.held = self.held, []
             for waiting in held:
                 self._judge(*waiting)
-        ended = [one for one in self.trials if one.origin not in (REFERENCE, PROBE)]
+        ended = [one for one in self.trials if one.counts]
         if len(ended) >= HOPELESS and all(one.state == FAILED for one in ended):
             raise self._kind(
                 f"all of the first {len(ended)} trials failed",
@@ -388,7 +388,7 @@ class Search:
     def _say(self) -> None:
         """Best so far, size of the front, time left."""
         trials = front.marked(self.trials, self.budget)
-        ended = [trial for trial in trials if trial.origin not in (REFERENCE, PROBE)]
+        ended = [trial for trial in trials if trial.counts]
         best, _ = front.choose(trials, self.budget)
         words = []
         if best is not None and best.drop is not None:

@@ -137,6 +137,11 @@ def choose(trials: Sequence[Trial], budget: Budget) -> tuple[Trial | None, str]:
     best = min(near, key=lambda trial: (*(key(trial) for key in rest), first(trial)))
     keeps = "that keep the budget" if _limits(budget) else "on the front"
     why = f"{word} of {len(within)} on the front {keeps}" if _limits(budget) else f"{word} {keeps}"
+    if len(within) == 1 and _limits(budget):
+        others = sum(trial.feasible for trial in trials) - 1
+        alone, several = "the other that keeps the budget", f"the {others} others that keep the budget"
+        best_of = f"at least as good in everything as {alone if others == 1 else several}"
+        why = best_of if others else "the only one that keeps the budget"
     if len(near) > 1:
         margin = f"{SAME_POINTS:g} points" if first is drop else f"{ALIKE - 1:.0%}"
         why += f"; of {len(near)} within {margin} the {'smallest' if first is drop else 'most accurate'}"
