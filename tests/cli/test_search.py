@@ -16,7 +16,7 @@ from tflite_edge.cli.quantity import Bytes, Latency
 REFUSED = [
     (["mobilenet", "--max-bytes", "many"], 2, "no size"),
     (["mobilenet", "--max-bytes", "9" * 400], 2, "no size"),
-    (["mobilenet", "--max-latency", "9" * 400 + "ms@local"], 2, "must be a number"),
+    (["mobilenet", "--max-latency", "9" * 400 + "ms@local"], 2, "longer than any number"),
     (["mobilenet", "--max-drop", "inf"], 2, "must be a number"),
     (["mobilenet", "--seed", "4294967296"], 2, "seed"),
     (["mobilenet", "--max-latency", "10"], 2, "no duration"),

@@ -23,8 +23,10 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer r
         if match is None or match[2] not in UNITS_S:
             self.fail(f"{value!r} is no duration: a number and one of {', '.join(UNITS_S)}, such as 33ms or 60s")
         seconds = float(match[1]) * UNITS_S[match[2]]
-        if not 0 < seconds < math.inf:
+        if seconds <= 0:
             self.fail(f"{value!r} is no time at all")
+        if seconds == math.inf:
+            self.fail(f"{value[:40]}... is longer than any number")
         return seconds
 
 
