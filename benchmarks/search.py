@@ -1,7 +1,7 @@
 """The search against random search and presets, and what its engine costs: `python -m benchmarks.search [--quick]`.
 
 Every point of a small space around a small net on a part of Fashion-MNIST is made once, by whole pipeline runs (in the
-cache; about half an hour on two idle cores). Samplers are then replayed on that table, with many seeds: each sees only
+cache; about an hour on two idle cores). Samplers are then replayed on that table, with many seeds: each sees only
 what it asked for. Throughput, overhead and cache hits are of real searches with Dask workers.
 """
 
@@ -42,7 +42,7 @@ from tflite_edge.search.trial import run as run_trial
 
 EPOCHS = 1
 SAMPLES = {"train": 3000, "test": 1000}
-TRIALS = (12, 20)  # of the 72 points
+TRIALS = (12, 20, 40)  # of the 360 points
 SEEDS = 30
 # What a front is measured against: a file that is no smaller than plain int8, or that much less accurate, is no gain.
 WORST_DROP = 10.0
@@ -87,7 +87,7 @@ def table(folder: Path) -> list[Made]:
     """All points, made where they are not yet: a run that was stopped goes on."""
     words = space(recipe(folder)).words
     path = cache_folder() / "benchmark" / f"search-{key_of(folder.name, json.dumps(words))[:16]}.jsonl"
-    script("ours/search_table", path, folder)
+    run(sys.executable, "-m", "benchmarks.ours.search_table", path, folder)
     return read_table(path)
 
 
