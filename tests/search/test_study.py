@@ -47,6 +47,9 @@ def pack(path, value):
 
 def test_the_versions_of_what_makes_and_runs_files_decide(tmp_path):
     assert {"tensorflow", "tensorflow-model-optimization", "ai-edge-litert", "numpy"} <= set(of(BASE, tmp_path))
+    assert "litert-quantizer" not in of(BASE, tmp_path)  # it makes nothing there: it may come and go
+    quantized = replace(BASE, convert=replace(BASE.convert, quantizer="litert"))
+    assert "litert-quantizer" in of(quantized, tmp_path)
 
 
 def test_a_folder_has_one_study_and_a_database_one_for_each_folder(tmp_path):

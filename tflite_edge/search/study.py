@@ -109,6 +109,8 @@ def identity(space: Space, plan: Plan, data: str) -> Identity:
     flat |= {f"budget.{key}": value for key, value in to_plain(plan.budget).items()}
     flat |= {f"space.{key}": value for key, value in space.words.items()}
     flat |= {"data": data, "tflite-edge": __version__, **versions()}
+    if space.recipe.convert.quantizer != "litert":
+        flat.pop("litert-quantizer", None)  # may come and go: it makes nothing here
     return flat | {name: _version(name) for name in ALSO_DECIDING} | contents(space.recipe)
 
 
