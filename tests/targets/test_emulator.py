@@ -233,6 +233,12 @@ def test_a_damaged_qemu_is_mended(edge, board_of_links):
     assert status(PI4).state == "installed"
 
 
+def test_a_board_whose_files_another_one_brought_is_put_together_when_it_is_asked_for(runnable):
+    assert status(BOARDS["pi5"]).state == "not installed"
+    open_board(BOARDS["pi5"])
+    assert status(BOARDS["pi5"]).state == "installed"
+
+
 def test_remove_leaves_what_others_need(board_of_links):
     shutil.copytree(board_of_links / "pi4", board_of_links / "pi5", symlinks=True)
     assert remove([PI4]) == ["pi4"]

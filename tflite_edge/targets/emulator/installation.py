@@ -54,8 +54,13 @@ def home() -> Path:
 
 
 def open_board(board: Board) -> Emulated:
-    """Raises MissingError when the board is not installed, or QEMU has gone since."""
+    """Raises MissingError when the board is not installed, or QEMU has gone since.
+
+    One whose files are there, because another board shares them, is put together first: nothing is fetched for that.
+    """
     found = qemu.find(board, home() / QEMU)
+    if found and not (home() / board.name / PROOF).is_file() and not _damage_of_shared(board.architecture):
+        install(board)
     if not (home() / board.name / PROOF).is_file() or found is None:
         gone = "" if found else f"there is no QEMU {qemu.SERIES}x that can load plugins"
         raise MissingError(
