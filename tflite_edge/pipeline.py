@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from tflite_edge.artifact import Artifact
@@ -65,8 +64,9 @@ def convert(
                     made = variants.make(conversion)
                 with artifact.timed(f"prove {conversion.label}"):
                     packs = source.write_packs(Path(work), conversion, most)
-                    held = prove_trainable if conversion.trainable else partial(prove, steps=source.steps)
-                    variant = held(made, conversion, packs, source.data.preprocess, recipe, machine=machine)
+                    held = prove_trainable if conversion.trainable else prove
+                    record, steps = source.data.preprocess, source.steps
+                    variant = held(made, conversion, packs, record, recipe, machine=machine, steps=steps)
                     workshop = Workshop(variants, conversion, recipe, packs, machine, listen)
                     made, variant = repaired(made, replace(variant, why=why), workshop)
             except (ModelError, TargetError) as error:

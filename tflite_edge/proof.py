@@ -114,9 +114,19 @@ def proven(made: Path, target: Target, ran: Runtime) -> tuple[str, list[Finding]
 
 
 def prove_trainable(
-    made: Path, conversion: Conversion, packs: Packs, preprocess: Preprocess, recipe: Recipe, *, machine: Machine
+    made: Path,
+    conversion: Conversion,
+    packs: Packs,
+    preprocess: Preprocess,
+    recipe: Recipe,
+    *,
+    machine: Machine,
+    steps: Sequence[StepRecord] = (),
 ) -> Variant:
-    """As `prove`, and that it learns: from a head that knows nothing, on samples that it may train with."""
+    """As `prove`, and that it learns: from a head that knows nothing, on samples that it may train with.
+
+    What steps reached is not looked for: the layers behind the features are cut off.
+    """
     features = made.with_name("features.tflite") if conversion.mode in STATIC else None
     backbone, head = flatbuffer.inspect(features or made), flatbuffer.inspect(made)
     fed = Preprocess(channels=preprocess.channels) if conversion.bake else preprocess
@@ -138,7 +148,7 @@ def prove_trainable(
         *broken,
         *flatbuffer.check(backbone, conversion),
         *flatbuffer.check_trainable(head, alone=features is not None),
-        *judge(conversion.mode, score, recipe.gates, optimized=bool(recipe.steps)),
+        *judge(conversion.mode, score, recipe.gates, optimized=bool(steps)),
         *judge_learning(learning),
     ]
     drop, drop_ci = drop_of(score)
