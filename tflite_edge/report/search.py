@@ -82,7 +82,7 @@ def _headline(found: Searched) -> str:
         near = study.trial(study.nearest)
         told = f" Nearest is {_called(near)}: {_numbers(near)}." if near else ""
         return f"{'The one trial does not keep' if tried == 1 else f'None of {tried} trials keeps'} the budget.{told}"
-    return f"Of {tried} trial{'s' if tried > 1 else ''}, {_called(best)} is recommended: {_numbers(best)}."
+    return f"Of {tried} trial{'' if tried == 1 else 's'}, {_called(best)} is recommended: {_numbers(best)}."
 
 
 def _called(trial: Trial) -> str:
