@@ -101,7 +101,8 @@ class Training:
     """How a zoo model without weights is trained: warm-up and a schedule, small affine augmentation.
 
     optimizer: a key of OPTIMIZERS. schedule: one of SCHEDULES, what follows a warm-up over a tenth of the steps.
-    augment: strength; 1.0 is up to 8.6 degrees, 10 % zoom and an eighth of the image of shift.
+    augment: strength; 1.0 is up to 8.6 degrees, 10 % zoom and an eighth of the image of shift. None, which [tune] has:
+    0.5, or as much less as the model that is tuned asks for (tf/optimize/altered.py).
     mirror: half of the images are turned left to right: photos, not digits or letters.
     patience: epochs without a better loss on a held-out tenth of the training samples after which it stops
     and goes back to the best; 0 is off.
@@ -112,7 +113,7 @@ class Training:
     learning_rate: float = 0.02
     optimizer: str = "adam"
     schedule: str = "cosine"
-    augment: float = 0.5
+    augment: Optional[float] = 0.5
     mirror: bool = False
     patience: int = 0
     seed: int = 7
@@ -124,7 +125,7 @@ class Training:
         if (
             min(self.epochs, self.batch) < 1
             or not 0 < self.learning_rate < math.inf
-            or not 0 <= self.augment < math.inf
+            or not (self.augment is None or 0 <= self.augment < math.inf)
             or self.patience < 0
         ):
             raise RecipeError(
@@ -143,6 +144,7 @@ class Tuning(Training):
 
     epochs: int = 8
     learning_rate: float = 0.002
+    augment: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tflite_edge.records.recipe import ModelSource
 from tflite_edge.records.step import Distill, Step
 from tflite_edge.tf.fit import Teacher
 from tflite_edge.tf.models import load, zoo
-from tflite_edge.tf.optimize import distill
+from tflite_edge.tf.optimize import altered, distill
 from tflite_edge.tf.optimize.cost import macs
 from tflite_edge.tf.optimize.effect import measure
 from tflite_edge.tf.optimize.tuner import Rehearsal, Tuner
@@ -107,12 +107,13 @@ class _Chain:
 
     def __init__(self, source: Source, listen: Listener, rehearsed: bool) -> None:
         self.source, self.recipe, self.listen = source, source.recipe, listen
-        self.model, self.quantized = source.model, None
+        self.model, self.quantized, self.tune = source.model, None, source.recipe.tune
         self.key = source.fingerprint
         self.teacher: Teacher | None = None
         self.why = dict(source.why)
         self.done: list[StepRecord] = []
         self.rehearsed = rehearsed
+        self._alter_no_more_than_known(source)
 
     def take(self, step: Step) -> None:
         """Apply one step, or find it done. The first one that is not done has all others rehearsed."""
@@ -121,7 +122,7 @@ class _Chain:
                 self._call_teacher(step)
             data = self.source.data
             self.key = key_of(
-                self.key, step.name, _settings(step), to_plain(self.recipe.tune), data.pool.sha256,
+                self.key, step.name, _settings(step), to_plain(self.tune), data.pool.sha256,
                 to_plain(replace(self.recipe.data, source="-")), to_plain(data.preprocess), *map(version, MAKERS),
                 __version__,
             )  # fmt: skip
@@ -137,7 +138,7 @@ class _Chain:
     def _make(self, step: Step, folder: Path) -> None:
         self._rehearse()
         backup = cache_folder() / "backup" / self.key
-        tune = Tuner(step.name, self.source.data, self.recipe.tune, self.listen, backup, self.teacher)
+        tune = Tuner(step.name, self.source.data, self.tune, self.listen, backup, self.teacher)
         made = apply(step)(self.model, step, tune)
         load.refuse_nan(f"the model after {step.name}", made, DIVERGED)
         if step.name == "qat":
@@ -181,9 +182,18 @@ class _Chain:
             self._rehearse()
         opened = opened.trained(self.listen)
         self.teacher = _fit(step, opened, self.source)
+        self._alter_no_more_than_known(opened)
         self.key = key_of(self.key, opened.fingerprint)
         reasons = "; ".join(f"{key} {why}" for key, why in opened.why.items())
         self.why["teacher"] = f"{opened.recipe.name}, SHA-256 {opened.fingerprint[:12]}; {reasons}"
+
+    def _alter_no_more_than_known(self, asked: Source) -> None:
+        """Where the recipe leaves it open: what the model or a teacher cannot tell any more teaches nothing."""
+        if self.recipe.tune.augment is None:
+            strength, why = altered.strength(asked)
+            if self.tune.augment is None or strength < self.tune.augment:
+                self.tune = replace(self.tune, augment=strength)
+                self.why |= {"augment": why} if why else {}
 
     def result(self) -> Source:
         return replace(
