@@ -45,6 +45,33 @@ def fashion_mnist() -> str:
     return str(_made("fashion_mnist", make))
 
 
+def some(source: str, train: int) -> str:
+    """The first `train` training samples of an .npz, and all of its tests."""
+
+    def make(path: Path) -> None:
+        with np.load(source) as whole:
+            np.savez(path, **{key: whole[key][:train] if key.endswith("train") else whole[key] for key in whole.files})
+
+    return str(_made(f"{Path(source).stem}_{train}", make))
+
+
+def odd_ones(source: str, normal: int) -> str:
+    """Images of an .npz as vectors of 0 to 1, in which those of every class but `normal` are anomalies."""
+
+    def make(path: Path) -> None:
+        with np.load(source) as whole:
+            arrays = {key: whole[key] for key in whole.files}
+        for part in ("train", "test"):
+            images, odd = arrays[f"x_{part}"], arrays[f"y_{part}"] != normal
+            arrays[f"x_{part}"] = images.reshape(len(images), -1).astype(np.float32) / 255
+            arrays[f"y_{part}"] = odd.astype(np.int64)
+        kept = arrays["y_train"] == 0
+        arrays |= {key: arrays[key][kept] for key in ("x_train", "y_train")}
+        np.savez(path, **arrays)
+
+    return str(_made(f"{Path(source).stem}_but_{normal}", make))
+
+
 def _made(name: str, make: Callable[[Path], object]) -> Path:
     folder = cached("benchmark-data", key_of(name), lambda folder: make(folder / f"{name}.npz"))
     return folder / f"{name}.npz"

@@ -1,9 +1,9 @@
-"""The repair ladder on trained zoo models, rung by rung: `python -m benchmarks.repair [--quick] [--save]`.
+"""The repair ladder on every model of the zoo, rung by rung: `python -m benchmarks.repair [--quick] [--save]`.
 
-Each model is converted once for each kind of scales with a gate that no file can meet, so that every rung is climbed.
-The plain converter is the ladder's first row; LiteRT Quantizer's static int8 of the same float file, with the same
-calibration samples, stands beside it. All are scored on all test images by one runtime. It takes about an hour on two
-cores, `--quick` (digits) some minutes; a run that was stopped goes on where it was.
+Each model is trained for some epochs on real images and converted once for each kind of scales, with a gate that no
+file can meet, so that every rung is climbed. The plain converter is the ladder's first rung; LiteRT Quantizer's static
+int8 of the same float file, with the same calibration samples, stands beside it. All are scored on all test images by
+one runtime. It takes two hours on two cores, `--quick` (digits) some minutes; a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from benchmarks import data, results
 from benchmarks.fixture import trained
@@ -27,14 +28,19 @@ from tflite_edge.records.manifest import Manifest
 from tflite_edge.records.plain import from_plain, to_plain
 from tflite_edge.records.preprocess import Preprocess
 from tflite_edge.records.recipe import Convert, DataSource, ModelSource, Recipe, Target, Training, Tuning
-from tflite_edge.records.repair import Ladder, Rung
-from tflite_edge.records.verdict import Gates, drop_of
+from tflite_edge.records.repair import RUNGS, Ladder, Rung
+from tflite_edge.records.verdict import Gates, loss_of
+from tflite_edge.report.words import quality
 from tflite_edge.targets.local import Local
 
 RUNTIME = "ai-edge-litert"
 SCALES = {"per channel": False, "per tensor": True}  # of the weights, and [convert] per_tensor for it
 NEVER = Gates(max_drop=-100.0, min_agreement=0.0)  # no file gains 100 points, so that every rung is climbed
 TARGET = 0.5
+SAMPLES = 12_000  # of Fashion-MNIST, for those that would train for hours on all of it
+
+
+Loss = tuple[float, "float | None"]  # points, half of the paired 95 % interval
 
 
 @dataclass(frozen=True)
@@ -45,49 +51,49 @@ class Study:
 
 @dataclass(frozen=True)
 class Found:
-    """One study with one kind of scales. other: LiteRT Quantizer's top-1, drop and half of its interval, or why not."""
+    """One study with one kind of scales. right: the float model's top-1 or AUC; other: what LiteRT Quantizer's file
+    loses and half of its interval."""
 
     ladder: Ladder
-    float_top1: float
-    other: tuple[float, float, float] | str
+    right: float
+    other: Loss
 
 
 def studies(quick: bool) -> dict[str, Study]:
+    """Every model of the zoo: three on whole data sets, the others on a part of one."""
     fast = {"batch": 64, "augment": 0.25, "seed": 7}
     tune = Tuning(epochs=2, learning_rate=5e-4, mirror=True, **fast)
-    found = {
-        "mobilenet": Study(
-            "MobileNet 0.25, Fashion-MNIST",
-            Recipe(
-                ModelSource("mobilenet", input=(32, 32, 1), alpha=0.25),
-                DataSource(data.fashion_mnist()),
-                Training(epochs=3, learning_rate=3e-3, mirror=True, **fast),
-                tune=tune,
-            ),
+    few = data.some(data.fashion_mnist(), SAMPLES)
+
+    def study(title: str, source: str, rate: float, epochs: int = 3, **model: Any) -> Study:
+        train = Training(epochs=epochs, learning_rate=rate, mirror=True, **fast)
+        name = ModelSource(weights="train", **{"input": (32, 32, 1), **model})
+        return Study(title, Recipe(name, DataSource(source), train, tune=tune))
+
+    if quick:
+        train = Training(epochs=8, learning_rate=1e-2)
+        small = ModelSource("mobilenet", input=(32, 32, 1), alpha=0.25)
+        return {"mobilenet": Study("MobileNet 0.25, digits", Recipe(small, DataSource("digits"), train, tune=tune))}
+    odd = DataSource(data.odd_ones(data.fashion_mnist(), normal=9), task="anomaly")
+    detector = ModelSource("autoencoder", input=(784,))
+    whole, colours = data.fashion_mnist(), (32, 32, 3)
+    return {
+        "mobilenet": study("MobileNet 0.25", whole, 3e-3, name="mobilenet", alpha=0.25),
+        "mobilenet_v2": study("MobileNetV2 0.35", whole, 3e-3, name="mobilenet_v2", alpha=0.35),
+        "resnet8": study("ResNet8, CIFAR-10", data.cifar10(), 3e-3, 5, name="resnet8", input=colours),
+        "mobilenet_v3_small": study("MobileNetV3 small 0.75", few, 3e-3, 6, name="mobilenet_v3_small", alpha=0.75),
+        "mobilenet_v3_large": study("MobileNetV3 large", few, 3e-3, 6, name="mobilenet_v3_large"),
+        "mobilenet_sparse": study(
+            "MobileNet sparse 0.25", few, 3e-3, 6, name="mobilenet_sparse", input=colours, alpha=0.25
         ),
-        "mobilenet_v2": Study(
-            "MobileNetV2 0.35, Fashion-MNIST",
-            Recipe(
-                ModelSource("mobilenet_v2", input=(32, 32, 1), alpha=0.35),
-                DataSource(data.fashion_mnist()),
-                Training(epochs=3, learning_rate=3e-3, mirror=True, **fast),
-                tune=tune,
-            ),
-        ),
-        "resnet8": Study(
-            "ResNet8 (MLPerf Tiny), CIFAR-10",
-            Recipe(
-                ModelSource("resnet8", input=(32, 32, 3)),
-                DataSource(data.cifar10()),
-                Training(epochs=5, learning_rate=3e-3, mirror=True, **fast),
-                tune=tune,
-            ),
-        ),
+        "squeezenet": study("SqueezeNet", few, 1e-3, 6, name="squeezenet"),
+        "efficientnet_lite0": study("EfficientNet-Lite0", few, 3e-3, 6, name="efficientnet_lite0"),
+        "efficientnet_b0": study("EfficientNet-B0", few, 3e-3, 6, name="efficientnet_b0", input=colours),
+        "resnet50": study("ResNet50", few, 1e-3, 6, name="resnet50", input=colours),
+        "nasnet_mobile": study("NASNet-Mobile", few, 3e-3, 6, name="nasnet_mobile"),
+        "ds_cnn": study("DS-CNN", few, 3e-3, 6, name="ds_cnn", input=(49, 10, 1)),
+        "autoencoder": Study("autoencoder, AUC", Recipe(detector, odd, Training(20, 128, 1e-3, seed=7), tune=tune)),
     }
-    if not quick:
-        return found
-    few = replace(found["mobilenet"].recipe, data=DataSource("digits"), train=Training(epochs=8, learning_rate=1e-2))
-    return {"mobilenet": Study("MobileNet 0.25, digits, quick", few)}
 
 
 def measure(study: Study, *, per_tensor: bool) -> Found:
@@ -108,9 +114,9 @@ def measure(study: Study, *, per_tensor: bool) -> Found:
     whole, repaired = manifest.models[0], manifest.models[1]
     assert document["models"][1]["repair"] is not None
     assert repaired.repair is not None
-    assert whole.score is not None
-    assert whole.score.top1 is not None
-    return Found(repaired.repair, whole.score.top1, _other(study, home / whole.file, per_tensor=per_tensor))
+    right = quality(whole.score)[0]
+    assert right is not None
+    return Found(repaired.repair, right, _other(study, home / whole.file, per_tensor=per_tensor))
 
 
 def _write(path: Path, recipe: Recipe) -> Path:
@@ -119,8 +125,8 @@ def _write(path: Path, recipe: Recipe) -> Path:
     return path
 
 
-def _other(study: Study, whole: Path, *, per_tensor: bool) -> tuple[float, float, float] | str:
-    """(top-1, drop, half of its interval) of LiteRT Quantizer's file, or why there is none."""
+def _other(study: Study, whole: Path, *, per_tensor: bool) -> Loss:
+    """What LiteRT Quantizer's file of the same float file loses."""
     path = _write(whole.with_name("baseline.json"), study.recipe)
     baseline = trained(path)
     granularity = "TENSORWISE" if per_tensor else "CHANNELWISE"
@@ -132,60 +138,64 @@ def _other(study: Study, whole: Path, *, per_tensor: bool) -> tuple[float, float
     file = cached("benchmark", key, make) / "int8.tflite"
     preprocess = from_plain(Preprocess, json.loads((baseline / "preprocess.json").read_text()))
     job = Job("score", str(file), RUNTIME, workers=cores(), pack=str(baseline / "test.npz"), preprocess=preprocess)
-    score = Local().score(job)
-    drop, half = drop_of(score)
-    if score.top1 is None or drop is None or half is None:
-        return "no classes"
-    return score.top1, drop, half
+    return loss_of(Local().score(job))
 
 
 def describe(study: Study, found: Mapping[str, Found]) -> Table:
+    """All that was measured of one model, for the terminal."""
     rows = []
     for scales, one in found.items():
-        rows.append([f"float, {scales}", f"{100 * one.float_top1:.2f}", "", "", "", "", ""])
-        first = one.ladder.rungs[0]
-        rows += [_row(rung, first) for rung in one.ladder.rungs]
-        if not isinstance(one.other, str):
-            top1, drop, half = one.other
-            rows.append(["LiteRT Quantizer", f"{100 * top1:.2f}", f"{drop:+.2f} ±{half:.2f}", "", "", "", ""])
-    columns = ["rung ", "top-1 %", "drop, points", "error", "KiB", "x time", "seconds"]
-    return Table(columns, rows, title=study.title)
+        rows.append([f"float, {scales}", f"{100 * one.right:.2f}", "", "", "", ""])
+        rows += [_row(rung) for rung in one.ladder.rungs]
+        rows.append(["  LiteRT Quantizer", _words(one.other), "", "", "", ""])
+    return Table(["rung ", "points lost", "error", "KiB", "x time", "seconds"], rows, title=study.title)
 
 
-def _row(rung: Rung, first: Rung) -> list[str]:
-    if rung.loss is None:
-        error = "-" if rung.error is None else f"{rung.error:.4f}"
-        return [f"  {rung.name}", "not judged", "", error, "", "", f"{rung.seconds:.0f}"]
-    assert rung.top1 is not None
-    assert rung.bytes is not None
+def _row(rung: Rung) -> list[str]:
+    error = "-" if rung.error is None else f"{rung.error:.4f}"
+    size = "" if rung.bytes is None else f"{rung.bytes / 1024:.1f}"
+    latency = "" if rung.latency is None else f"{rung.latency:.2f}"
+    return [f"  {rung.name}", _words(_loss(rung)), error, size, latency, f"{rung.seconds:.0f}"]
+
+
+def _loss(rung: Rung) -> Loss | None:
+    return None if rung.loss is None else (rung.loss, rung.loss_ci)
+
+
+def _words(loss: Loss | None) -> str:
+    if loss is None:
+        return "-"
+    return f"{loss[0]:+.2f}" + ("" if loss[1] is None else f" ±{loss[1]:.2f}")
+
+
+def summary(title: str, found: Mapping[str, Found]) -> list[list[str]]:
+    """A row for each kind of scales: what the float model gets right and each rung loses."""
     return [
-        f"  {rung.name}",
-        f"{100 * rung.top1:.2f}",
-        f"{rung.loss:+.2f}" + ("" if rung.loss_ci is None else f" ±{rung.loss_ci:.2f}"),
-        "-" if rung.error is None else f"{rung.error:.4f}",
-        f"{rung.bytes / 1024:.1f}",
-        "-" if rung.latency is None else f"{rung.latency:.2f}",
-        "" if rung is first else f"{rung.seconds:.0f}",
+        [
+            title,
+            scales,
+            f"{100 * one.right:.2f}",
+            *(_words(_loss(rung)) for rung in one.ladder.rungs),
+            _words(one.other),
+            next((rung.name for rung in one.ladder.rungs if rung.loss is not None and rung.loss <= TARGET), "none"),
+        ]
+        for scales, one in found.items()
     ]
 
 
+COLUMNS = ["model ", "scales ", "float", "plain", *RUNGS, "LiteRT Quantizer", f"within {TARGET} at "]
+
+
 def targets(found: Mapping[str, Found]) -> list[Row]:
+    """Training goes on learning what the float model had not, which is no merit of a repair: `qat` does not count."""
     rows = []
     for scales, one in found.items():
         judged = [rung for rung in one.ladder.rungs if rung.loss is not None]
-        # Training goes on learning what the float model had not, which is no merit of a repair.
-        losses = [rung.loss for rung in judged if rung.loss is not None and rung.name != "qat"]
-        met = [rung.name for rung in judged if rung.loss is not None and rung.loss <= TARGET]
-        stops = f"`--max-drop {TARGET}` stops at: {met[0]}" if met else f"no rung is within {TARGET}"
-        settings = tuple(f"{rung.name}: {rung.settings}" for rung in judged[1:])
-        why = tuple(f"{rung.name}: {rung.why}" for rung in one.ladder.rungs if rung.why)
-        rows.append(
-            Row(f"{scales}: points lost, qat apart", f"{min(losses):+.2f}", f"<= {TARGET}", min(losses) <= TARGET,
-                (stops, *settings, *why))
-        )  # fmt: skip
-        alone = [losses[0]] + ([] if isinstance(one.other, str) else [one.other[1]])
-        rows.append(Row("  worse than either alone", f"{min(losses) - min(alone):+.2f}", "<= 0",
-                        min(losses) <= min(alone)))  # fmt: skip
+        least = min(rung.loss for rung in judged if rung.loss is not None and rung.name != "qat")
+        alone = min(one.ladder.rungs[0].loss or 0.0, one.other[0])
+        notes = tuple(f"{rung.name}: {rung.settings}{rung.why and ': '}{rung.why}" for rung in one.ladder.rungs[1:])
+        rows.append(Row(f"{scales}: points lost, qat apart", f"{least:+.2f}", f"<= {TARGET}", least <= TARGET, notes))
+        rows.append(Row("  more than either alone", f"{least - alone:+.2f}", "<= 0", least <= alone))
     return rows
 
 
@@ -199,7 +209,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if options.save and (options.quick or options.only):
         parser.error("--save keeps one full run: it goes with neither --quick nor --only")
-    blocks, reached = [], {}
+    rows, reached = [], {}
     for name, study in studies(options.quick).items():
         if options.only not in (None, name):
             continue
@@ -207,16 +217,14 @@ def main(argv: Sequence[str]) -> int:
         for scales, per_tensor in SCALES.items():
             print(f"{name}: {scales} ...", file=sys.stderr, flush=True)
             found[scales] = measure(study, per_tensor=per_tensor)
-        table, reached[name] = describe(study, found), targets(found)
-        results.show(table)
-        train = study.recipe.train
-        trained_by = f"Float model: {train.epochs} epochs at {train.learning_rate:g}, batches of {train.batch}, seed 7."
-        blocks += [f"### {study.title}\n\n{markdown(replace(table, title=''))}", trained_by]
+        results.show(describe(study, found))
+        rows += summary(study.title, found)
+        reached[name] = targets(found)
     results.show(results.table(reached))
     print(results.notes(reached))
     if options.save:
-        results.save("repair", "python -m benchmarks.repair --save", *blocks, markdown(results.table(reached)),
-                     results.notes(reached))  # fmt: skip
+        results.save("repair", "python -m benchmarks.repair --save", markdown(Table(COLUMNS, rows)),
+                     markdown(results.table(reached)))  # fmt: skip
     return 0
 
 
