@@ -7,7 +7,7 @@ import random
 import re
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,15 +16,13 @@ from typing import Any
 from tflite_edge.artifact import cache_folder, disk_errors, key_of
 from tflite_edge.records.errors import MissingError, RecipeError, UsageError
 from tflite_edge.records.plain import from_plain, to_plain
-from tflite_edge.records.search import COMPLETE, FAILED, Budget, Trial
+from tflite_edge.records.search import FAILED, Budget, Trial
 from tflite_edge.search.front import values_of
 from tflite_edge.search.space import Point, Space
 
 JOURNAL = "study.journal"
 LOCK = "search.lock"
-SAMPLERS = ("tpe", "nsga2", "random")
-# Points by chance, presets among them, before the sampler learns: of 3, 5 and 8 the best in benchmarks/search.py.
-STARTUP = 5
+SAMPLERS = ("gaussian", "random")
 SEEDS = 2**32  # NumPy's
 UNKNOWN = 2.0  # an unknown latency counts as so many times the longest that is known
 
@@ -57,7 +55,7 @@ class Book:
         *,
         name: str,
         storage: str = "",
-        sampler: str = "tpe",
+        sampler: str = "gaussian",
         seed: int = 7,
         first: int = 1,
     ) -> None:
@@ -75,7 +73,7 @@ class Book:
             )
             self._refuse_other(identity, str(folder) if not storage else f"{name} in {self.place}")
             begun = len(self._stored())
-            self.study.sampler = _sampler(sampler, (seed + begun) % SEEDS, constrained=bool(_limits(budget)))
+            self.study.sampler = self._sampler(sampler, (seed + begun) % SEEDS)
             self.random = random.Random(seed + begun)  # noqa: S311 - which point is tried is no secret
             if not begun:
                 for preset, point in space.presets().items():
@@ -122,7 +120,6 @@ class Book:
             if values is None:
                 self.study.tell(asked.optuna, state=_state("FAIL"))
                 return
-            own.set_user_attr("violations", violations(trial, self.budget))
             self.study.tell(asked.optuna, values)
 
     def _stored(self) -> list[Any]:
@@ -191,16 +188,25 @@ class Book:
 
     def _suggested(self) -> tuple[Any, Point]:
         """An Optuna trial and its point. Axes whose neighbours are alike are numbers, the others are categories."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Optuna's experimental options
-            trial = self.study.ask()
-            indices = {
-                axis.name: trial.suggest_int(axis.name, 0, len(axis.values) - 1)
-                if axis.ordered
-                else trial.suggest_categorical(axis.name, list(range(len(axis.values))))
-                for axis in self.space.axes
-            }
-        return trial, self._point(indices)
+        trial = self.study.ask(self._distributions())
+        return trial, self._point(trial.params)
+
+    def _distributions(self) -> dict[str, Any]:
+        from optuna.distributions import CategoricalDistribution, IntDistribution
+
+        return {
+            axis.name: IntDistribution(0, len(axis.values) - 1)
+            if axis.ordered
+            else CategoricalDistribution(range(len(axis.values)))
+            for axis in self.space.axes
+        }
+
+    def _sampler(self, name: str, seed: int) -> Any:
+        from optuna.samplers import RandomSampler
+
+        from tflite_edge.search.sampler import Gaussian
+
+        return RandomSampler(seed) if name == "random" else Gaussian(self._distributions(), self.budget, seed)
 
     def _point(self, indices: dict[str, Any]) -> Point:
         return {axis.name: axis.values[indices[axis.name]] for axis in self.space.axes}
@@ -233,24 +239,6 @@ class Book:
         return None if known is None else list(known)
 
 
-def violations(trial: Trial, budget: Budget) -> list[float]:
-    """One number for each limit of the budget, above 0 where the trial breaks it: relative, of the drop in points."""
-    pairs = (
-        (trial.size(budget.compressed), budget.max_bytes, True),
-        (trial.latency_s, budget.max_latency_s, True),
-        (trial.drop, budget.max_drop, False),
-    )
-    return [
-        1.0 if value is None else value / limit - 1 if relative else value - limit
-        for value, limit, relative in pairs
-        if limit is not None
-    ]
-
-
-def _limits(budget: Budget) -> list[float]:
-    return violations(Trial(0, {}, COMPLETE), budget)
-
-
 def _key(point: Point) -> str:
     return json.dumps(point, sort_keys=True)
 
@@ -267,25 +255,6 @@ def _trial(study: Any, number: int) -> Any:
 
     stored = study.get_trials(deepcopy=False)[number]
     return OptunaTrial(study, stored._trial_id)  # noqa: SLF001 - ask() gave it away long ago
-
-
-def _sampler(name: str, seed: int, *, constrained: bool) -> Any:
-    from optuna import samplers
-
-    def broken(trial: Any) -> Sequence[float]:
-        found: Sequence[float] = trial.user_attrs["violations"]
-        return found
-
-    held = broken if constrained else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if name == "tpe":
-            return samplers.TPESampler(
-                n_startup_trials=STARTUP, multivariate=True, constant_liar=True, seed=seed, constraints_func=held
-            )
-        if name == "nsga2":
-            return samplers.NSGAIISampler(population_size=STARTUP, seed=seed, constraints_func=held)
-        return samplers.RandomSampler(seed=seed)
 
 
 def _open(storage: str, folder: Path) -> Any:

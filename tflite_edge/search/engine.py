@@ -49,7 +49,7 @@ class Plan:
     time_s: float | None = None
     seed: int = 7
     storage: str = ""
-    sampler: str = "tpe"
+    sampler: str = "gaussian"
     mlflow: str = ""
 
 
