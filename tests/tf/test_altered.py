@@ -62,12 +62,12 @@ def source(folder, name, *steps, **tune):
 
 def test_images_are_altered_no_further_than_the_model_knows_them(folder):
     asked = source(folder, "by_brightness")
-    assert altered.strength(asked) == (0.5, altered.strength(asked)[1])
-    assert altered.strength(asked)[1].startswith("0.5: by_brightness is right on 100.0% of")
+    words = "0.5: by_brightness is right on 100.0% of 192 training images, altered by 0.5 on 100.0%"
+    assert altered.strength(asked) == (0.5, words)
     strength, why = altered.strength(source(folder, "by_place"))
     assert 0 < strength < 0.5
     assert "100.0%" in why
-    assert "at 0.5" in why
+    assert "altered by 0.5 on " in why
 
 
 def test_a_model_that_bears_none_and_one_that_answers_quantities_see_none(folder, monkeypatch):
@@ -84,7 +84,8 @@ def test_what_the_teacher_cannot_tell_is_not_shown_to_the_student(folder):
     alone = optimize(source(folder, "by_brightness", NONE_TRAINED), silent)
     assert alone.why["augment"].startswith("0.5: by_brightness")
     taught = optimize(source(folder, "by_brightness", NONE_TRAINED, teach), silent)
-    assert taught.why["augment"].startswith(("0.25: by_place", "0.125: by_place"))
+    assert taught.why["augment"].startswith(("0.25: ", "0.125: "))
+    assert "by_place is right" in taught.why["augment"]
 
 
 def test_what_the_recipe_says_is_done(folder, monkeypatch):

@@ -37,8 +37,9 @@ def strength(source: Source) -> tuple[float, str]:
         if before - found[asked] <= MOST_LOST:
             break
     chosen = asked if before - found[asked] <= MOST_LOST else 0.0
-    shares = ", ".join(f"{share:.1%} at {other:g}" for other, share in found.items())
-    return chosen, f"{chosen:g}: {source.recipe.name} is right on {before:.1%} of {len(some)} training images, {shares}"
+    shares = ", by ".join(f"{other:g} on {share:.1%}" for other, share in found.items())
+    who = f"{source.recipe.name} is right on {before:.1%} of {len(some)} training images"
+    return chosen, f"{chosen:g}: {who}, altered by {shares}"
 
 
 def _altered(model: Any, x: np.ndarray, asked: float) -> np.ndarray:
