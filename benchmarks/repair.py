@@ -81,17 +81,17 @@ def studies(quick: bool) -> dict[str, Study]:
         "mobilenet": study("MobileNet 0.25", whole, 3e-3, name="mobilenet", alpha=0.25),
         "mobilenet_v2": study("MobileNetV2 0.35", whole, 3e-3, name="mobilenet_v2", alpha=0.35),
         "resnet8": study("ResNet8, CIFAR-10", data.cifar10(), 3e-3, 5, name="resnet8", input=colours),
-        "mobilenet_v3_small": study("MobileNetV3 small 0.75", few, 3e-3, 6, name="mobilenet_v3_small", alpha=0.75),
-        "mobilenet_v3_large": study("MobileNetV3 large", few, 3e-3, 6, name="mobilenet_v3_large"),
+        "mobilenet_v3_small": study("MobileNetV3 small 0.75", few, 3e-3, 4, name="mobilenet_v3_small", alpha=0.75),
+        "mobilenet_v3_large": study("MobileNetV3 large", few, 3e-3, 4, name="mobilenet_v3_large"),
         "mobilenet_sparse": study(
-            "MobileNet sparse 0.25", few, 3e-3, 6, name="mobilenet_sparse", input=colours, alpha=0.25
+            "MobileNet sparse 0.25", few, 3e-3, 4, name="mobilenet_sparse", input=colours, alpha=0.25
         ),
-        "squeezenet": study("SqueezeNet", few, 1e-3, 6, name="squeezenet"),
-        "efficientnet_lite0": study("EfficientNet-Lite0", few, 3e-3, 6, name="efficientnet_lite0"),
-        "efficientnet_b0": study("EfficientNet-B0", few, 3e-3, 6, name="efficientnet_b0", input=colours),
-        "resnet50": study("ResNet50", few, 1e-3, 6, name="resnet50", input=colours),
-        "nasnet_mobile": study("NASNet-Mobile", few, 3e-3, 6, name="nasnet_mobile"),
-        "ds_cnn": study("DS-CNN", few, 3e-3, 6, name="ds_cnn", input=(49, 10, 1)),
+        "squeezenet": study("SqueezeNet", few, 1e-3, 4, name="squeezenet"),
+        "efficientnet_lite0": study("EfficientNet-Lite0", few, 3e-3, 4, name="efficientnet_lite0"),
+        "efficientnet_b0": study("EfficientNet-B0", few, 3e-3, 4, name="efficientnet_b0", input=colours),
+        "resnet50": study("ResNet50", few, 1e-3, 4, name="resnet50", input=colours),
+        "nasnet_mobile": study("NASNet-Mobile", few, 3e-3, 4, name="nasnet_mobile"),
+        "ds_cnn": study("DS-CNN", few, 3e-3, 4, name="ds_cnn", input=(49, 10, 1)),
         "autoencoder": Study("autoencoder, AUC", Recipe(detector, odd, Training(20, 128, 1e-3, seed=7), tune=tune)),
     }
 
