@@ -46,21 +46,20 @@ def fashion_mnist() -> str:
 
 
 def some(source: str, train: int) -> str:
-    """The first `train` training samples of an .npz, and all of its tests."""
+    """The first `train` training samples of what the above gave, and all of its tests."""
 
     def make(path: Path) -> None:
-        with np.load(source) as whole:
-            np.savez(path, **{key: whole[key][:train] if key.endswith("train") else whole[key] for key in whole.files})
+        whole = _arrays(source)
+        np.savez(path, **{key: array[:train] if key.endswith("train") else array for key, array in whole.items()})
 
     return str(_made(f"{Path(source).stem}_{train}", make))
 
 
 def odd_ones(source: str, normal: int) -> str:
-    """Images of an .npz as vectors of 0 to 1, in which those of every class but `normal` are anomalies."""
+    """Images of what the above gave as vectors of 0 to 1, in which those of every class but `normal` are anomalies."""
 
     def make(path: Path) -> None:
-        with np.load(source) as whole:
-            arrays = {key: whole[key] for key in whole.files}
+        arrays = _arrays(source)
         for part in ("train", "test"):
             images, odd = arrays[f"x_{part}"], arrays[f"y_{part}"] != normal
             arrays[f"x_{part}"] = images.reshape(len(images), -1).astype(np.float32) / 255
@@ -70,6 +69,17 @@ def odd_ones(source: str, normal: int) -> str:
         np.savez(path, **arrays)
 
     return str(_made(f"{Path(source).stem}_but_{normal}", make))
+
+
+def _arrays(source: str) -> dict[str, np.ndarray]:
+    """Of an .npz, or of a data set that Keras downloads."""
+    if Path(source).suffix == ".npz":
+        with np.load(source) as whole:
+            return dict(whole)
+    from tf_keras import datasets
+
+    (x_train, y_train), (x_test, y_test) = getattr(datasets, source).load_data()
+    return {"x_train": x_train, "y_train": y_train.ravel(), "x_test": x_test, "y_test": y_test.ravel()}
 
 
 def _made(name: str, make: Callable[[Path], object]) -> Path:

@@ -63,12 +63,11 @@ def studies(quick: bool) -> dict[str, Study]:
     """Every model of the zoo: three on whole data sets, the others on a part of one."""
     fast = {"batch": 64, "augment": 0.25, "seed": 7}
     tune = Tuning(epochs=2, learning_rate=5e-4, mirror=True, **fast)
-    few = data.some(data.fashion_mnist(), SAMPLES)
 
     def study(title: str, source: str, rate: float, epochs: int = 3, **model: Any) -> Study:
         train = Training(epochs=epochs, learning_rate=rate, mirror=True, **fast)
-        name = ModelSource(weights="train", **{"input": (32, 32, 1), **model})
-        return Study(title, Recipe(name, DataSource(source), train, tune=tune))
+        asked = ModelSource(weights="train", **{"input": (32, 32, 1), **model})
+        return Study(title, Recipe(asked, DataSource(source), train, tune=tune))
 
     if quick:
         train = Training(epochs=8, learning_rate=1e-2)
@@ -77,6 +76,7 @@ def studies(quick: bool) -> dict[str, Study]:
     odd = DataSource(data.odd_ones(data.fashion_mnist(), normal=9), task="anomaly")
     detector = ModelSource("autoencoder", input=(784,))
     whole, colours = data.fashion_mnist(), (32, 32, 3)
+    few = data.some(whole, SAMPLES)
     return {
         "mobilenet": study("MobileNet 0.25", whole, 3e-3, name="mobilenet", alpha=0.25),
         "mobilenet_v2": study("MobileNetV2 0.35", whole, 3e-3, name="mobilenet_v2", alpha=0.35),
@@ -192,7 +192,9 @@ def targets(found: Mapping[str, Found]) -> list[Row]:
     for scales, one in found.items():
         judged = [rung for rung in one.ladder.rungs if rung.loss is not None]
         least = min(rung.loss for rung in judged if rung.loss is not None and rung.name != "qat")
-        alone = min(one.ladder.rungs[0].loss or 0.0, one.other[0])
+        plain = one.ladder.rungs[0].loss
+        assert plain is not None
+        alone = min(plain, one.other[0])
         notes = tuple(f"{rung.name}: {rung.settings}{rung.why and ': '}{rung.why}" for rung in one.ladder.rungs[1:])
         rows.append(Row(f"{scales}: points lost, qat apart", f"{least:+.2f}", f"<= {TARGET}", least <= TARGET, notes))
         rows.append(Row("  more than either alone", f"{least - alone:+.2f}", "<= 0", least <= alone))

@@ -125,7 +125,7 @@ class Training:
         if (
             min(self.epochs, self.batch) < 1
             or not 0 < self.learning_rate < math.inf
-            or not (self.augment is None or 0 <= self.augment < math.inf)
+            or not (0 <= self.augment < math.inf if self.augment is not None else isinstance(self, Tuning))
             or self.patience < 0
         ):
             raise RecipeError(

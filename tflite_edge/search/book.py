@@ -22,7 +22,6 @@ from tflite_edge.search.space import Point, Space
 
 JOURNAL = "study.journal"
 LOCK = "search.lock"
-SAMPLERS = ("gaussian", "random")
 SEEDS = 2**32  # NumPy's
 UNKNOWN = 2.0  # an unknown latency counts as so many times the longest that is known
 
@@ -43,7 +42,8 @@ class Book:
     """The study at `storage`, a URL of a database, or "" for a journal in `folder`.
 
     identity: what a result depends on, flat; a study with another one is refused, and what differs is named.
-    first: the number of the first point. Raises UsageError, RecipeError or MissingError.
+    first: the number of the first point. sampler: "gaussian", or "random" to compare with.
+    Raises UsageError, RecipeError or MissingError.
     """
 
     def __init__(
@@ -206,7 +206,8 @@ class Book:
 
         from tflite_edge.search.sampler import Gaussian
 
-        return RandomSampler(seed) if name == "random" else Gaussian(self._distributions(), self.budget, seed)
+        known = {"gaussian": Gaussian(self._distributions(), self.budget, seed), "random": RandomSampler(seed)}
+        return known[name]
 
     def _point(self, indices: dict[str, Any]) -> Point:
         return {axis.name: axis.values[indices[axis.name]] for axis in self.space.axes}

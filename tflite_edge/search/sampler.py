@@ -24,9 +24,8 @@ Floats = npt.NDArray[np.float64]
 
 DRAWS = 64
 LEAST = 3  # trials that a process is fitted to
-WORST_DROP = 10.0  # points: what loses more interests nobody, unless the budget says so
+WORST_DROP = 10.0  # points: what loses more interests nobody, unless the budget says so or all trials lose more
 HOPEFUL = 500  # points, by the gain that is likely at best, whose mean gain is drawn
-MOST = 20_000  # points that are looked at; of more, so many by chance
 
 
 class Gaussian(BaseSampler):
@@ -46,15 +45,19 @@ class Gaussian(BaseSampler):
     def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
         return self.chance.sample_independent(study, trial, param_name, param_distribution)
 
-    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:  # noqa: ARG002
-        """Raises nothing that Optuna would not know; with fewer than LEAST trials the point is of chance."""
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        """{}, which leaves the point to chance, while fewer than LEAST trials have ended or no point is left."""
+        if "fixed_params" in trial.system_attrs:  # a preset
+            return {}
         trials = [
             (one, tuple(one.params[name] for name in search_space))
             for one in study.get_trials(deepcopy=False)
             if one.params.keys() == search_space.keys()
         ]
         tried = {point for _, point in trials}
-        points = [point for point in self._points() if point not in tried]
+        points = [
+            point for point in itertools.product(*map(_values, self.distributions.values())) if point not in tried
+        ]
         ended = [(one.values, point) for one, point in trials if one.state == TrialState.COMPLETE]
         if not points or len(ended) < LEAST:
             return {}
@@ -68,23 +71,13 @@ class Gaussian(BaseSampler):
         front = np.concatenate([values, _linear(mean[len(points) :])])
         front = front[front_of([tuple(one) for one in front])]
         mean, deviation = mean[: len(points)], deviation[: len(points)]
-        hopeful = gained(front, _linear(mean - deviation), limits).argsort()[-HOPEFUL:]
+        # As front.excess counts it: the trial that the user is told comes nearest.
+        over = np.maximum(0, (_linear(mean) - limits) / np.array([10.0, *limits[1:]])).sum(-1)
+        hopeful = np.lexsort((-over, gained(front, _linear(mean - deviation), limits)))[-HOPEFUL:]
         noise = self.generator.standard_normal((DRAWS, len(hopeful), len(limits)))
         gains = gained(front, _linear(mean[hopeful] + deviation[hopeful] * noise), limits).mean(0)
-        # Where nothing is thought to keep the budget: what is thought to break it least.
-        over = np.maximum(0, (_linear(mean) - limits) / (np.abs(limits) + (limits == 0))).sum(-1)
-        best = hopeful[gains.argmax()] if gains.any() else over.argmin()
+        best = hopeful[gains.argmax()] if gains.any() else over.argmin()  # where nothing is thought to keep the budget
         return dict(zip(search_space, points[int(best)], strict=True))
-
-    def _points(self) -> list[tuple[Any, ...]]:
-        """All, or MOST of them by chance."""
-        axes = [_values(distribution) for distribution in self.distributions.values()]
-        sizes = [len(axis) for axis in axes]
-        total = int(np.prod(sizes))
-        if total <= MOST:
-            return list(itertools.product(*axes))
-        chosen = np.unravel_index(self.generator.choice(total, MOST, replace=False), sizes)
-        return [tuple(axis[i] for axis, i in zip(axes, indices, strict=True)) for indices in zip(*chosen, strict=True)]
 
     def _coded(self, points: Sequence[tuple[Any, ...]]) -> Floats:
         """[n, columns]: an axis whose neighbours are alike is one column of 0 to 1; another has one for each value."""
@@ -99,10 +92,13 @@ class Gaussian(BaseSampler):
         return coded
 
     def _limits(self, values: Floats) -> Floats:
-        """[objectives]: what the budget allows, else the largest of values [n, objectives]; of the drop WORST_DROP."""
+        """[objectives]: what the budget allows, else the largest of values [n, objectives]; of the drop WORST_DROP, unless
+        all lose more."""
         budget = self.budget
         limits: Floats = values.max(0)
-        drop = WORST_DROP if budget.max_drop is None else budget.max_drop
+        drop = budget.max_drop
+        if drop is None and values[:, 0].min() < WORST_DROP:
+            drop = WORST_DROP
         for number, most in enumerate((drop, budget.max_bytes, budget.max_latency_s)):  # as Budget.objectives has them
             if most is not None and number < len(limits):
                 limits[number] = most

@@ -191,9 +191,11 @@ class _Chain:
         """Where the recipe leaves it open: what the model or a teacher cannot tell any more teaches nothing."""
         if self.recipe.tune.augment is None:
             strength, why = altered.strength(asked)
-            if self.tune.augment is None or strength < self.tune.augment:
+            known = self.tune.augment
+            if known is None or strength < known:
                 self.tune = replace(self.tune, augment=strength)
-                self.why |= {"augment": why} if why else {}
+                said = why if known is None else f"{self.why['augment']}; from distill on {why}"
+                self.why |= {"augment": said} if why else {}
 
     def result(self) -> Source:
         return replace(
