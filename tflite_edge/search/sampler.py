@@ -92,8 +92,10 @@ class Gaussian(BaseSampler):
         return coded
 
     def _limits(self, values: Floats) -> Floats:
-        """[objectives]: what the budget allows, else the largest of values [n, objectives]; of the drop WORST_DROP, unless
-        all lose more."""
+        """[objectives]: what the budget allows, else the largest of values [n, objectives].
+
+        Of the drop WORST_DROP, unless all lose more.
+        """
         budget = self.budget
         limits: Floats = values.max(0)
         drop = budget.max_drop
