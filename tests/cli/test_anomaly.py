@@ -65,3 +65,7 @@ def test_the_wrong_task_is_refused_before_any_training(machine, edge, tmp_path):
     assert "--task anomaly" in said
     options = ["--task", "anomaly", "--data", machine, "--input", "32,32,1"]
     assert "holds samples of [32]" in edge("convert", "resnet8", *options, "-o", tmp_path / "b", code=3).stderr
+    assert not [name for name in ("a", "b") if (tmp_path / name).exists()], "a refused recipe leaves no folder"
+    (tmp_path / "mine").mkdir()
+    edge("convert", "autoencoder", "--input", "32", "--data", machine, "-o", tmp_path / "mine", code=3)
+    assert (tmp_path / "mine").is_dir()

@@ -363,7 +363,7 @@ def test_ctrl_c_in_a_step_leaves_nothing_half_done_and_a_second_run_goes_on(edge
     _, stderr = child.communicate(timeout=60)
     assert child.returncode == 130
     assert "Traceback" not in stderr
-    assert list(out.iterdir()) == []
+    assert not out.exists(), "an empty folder looks like a result"
     assert not [path for path in (cache / "optimize").iterdir() if path.is_dir()]
     done = edge("convert", recipe, "-o", out, env=environment)
     assert "prune 10/10" in done.stderr
