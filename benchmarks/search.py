@@ -146,8 +146,9 @@ def fronts(made: Sequence[Made], points: Space, seeds: int) -> Iterator[Row]:
         found.setdefault((PRESETS, len(presets)), []).append(known / whole)
     about = (
         f"{len(made)} points, about {statistics.median(on_front):.0f} on the true front; {seeds} seeds, in each of "
-        f"which all drops are disturbed by {NOISE:g} points (standard deviation); the volume better than {WORST_DROP:g} points below the "
-        f"float model and {plain.gzip_bytes:,} bytes gzipped, which is plain int8, as a share of the true front's"
+        f"which all drops are disturbed by {NOISE:g} points (standard deviation); the volume better than "
+        f"{WORST_DROP:g} points below the float model and {plain.gzip_bytes:,} bytes gzipped, which is plain int8, as "
+        "a share of the true front's"
     )
     yield Row(f"the {len(presets)} presets", _spread(found[PRESETS, len(presets)]), notes=(about,))
     for trials in TRIALS:
