@@ -75,8 +75,8 @@ class Gaussian(BaseSampler):
         gains = expected_gain(front, limits, _shortfalls(mean, deviation))
         scale = np.array([POINTS, *limits[1:]])
         over = np.maximum(0, (_linear(mean) - limits) / scale).sum(-1)
-        hopeless = gains.max() < NEGLIGIBLE * scale.prod()
-        best = np.lexsort((-gains, over))[0] if hopeless else gains.argmax()
+        impossible = gains.max() < NEGLIGIBLE * scale.prod()
+        best = np.lexsort((-gains, over))[0] if impossible else gains.argmax()
         return dict(zip(search_space, points[int(best)], strict=True))
 
     def _coded(self, points: Sequence[tuple[Any, ...]]) -> Floats:
