@@ -18,7 +18,6 @@ REFUSED = [
     (["mobilenet", "--max-bytes", "9" * 400], 2, "no size"),
     (["mobilenet", "--max-latency", "9" * 400 + "ms@local"], 2, "longer than any number"),
     (["mobilenet", "--max-drop", "inf"], 2, "must be a number"),
-    (["mobilenet", "--seed", "4294967296"], 2, "seed"),
     (["mobilenet", "--max-latency", "10"], 2, "no duration"),
     (["mobilenet", "--max-latency", "10ms@pi9"], 2, "no board 'pi9'"),
     (["mobilenet", "--max-latency", "10ms@pi5"], 2, "no latency can be predicted for pi5"),

@@ -14,8 +14,6 @@ from tflite_edge.cli.sink import Sink, format_option
 from tflite_edge.records.errors import EXIT_GATE, EXIT_OK, UsageError
 from tflite_edge.records.verdict import FAILED, OK
 
-SEEDS = 2**32  # NumPy's, of which the sampler is made
-
 if TYPE_CHECKING:
     from tflite_edge.records.search import Budget
     from tflite_edge.search.pool import Pool
@@ -48,9 +46,6 @@ if TYPE_CHECKING:
 @click.option(
     "--mlflow", default="", metavar="PLACE", help="Log trials there too: a folder, sqlite:///FILE, or a server's URL."
 )
-@click.option(
-    "--seed", type=click.IntRange(0, SEEDS - 1), default=7, show_default=True, help="Of the choice of points."
-)
 @click.option("--data", "data__source", metavar="DATA", help="As in convert.")
 @click.option("--train-epochs", "train__epochs", type=int, help="Epochs of a zoo model's own training.")
 @click.option("--tune-epochs", "tune__epochs", type=int, help="Epochs of fine-tuning in each step.")
@@ -81,7 +76,7 @@ def command(source: str, out: Path, sink: Sink, **options: Any) -> int:
     recipe = recipe_for(source, changes)
     devices = tuple(dict.fromkeys(options["devices"] or ()))
     budget = _budget(options, devices, recipe.target.on)
-    kept = {name: options[name] for name in ("seed", "storage", "mlflow")}
+    kept = {name: options[name] for name in ("storage", "mlflow")}
     plan = Plan(budget, out, options["trials"], options["time_s"], **kept)
     if options["scheduler"] and options["workers"] > 1:
         raise UsageError("--workers are of this machine, and --scheduler has its own", do="one of them")
