@@ -85,10 +85,23 @@ def test_settings_that_break_a_promise_are_not_built_on(told):
     assert ladder.accepted != "calibration"
 
 
+def test_another_quantiser_s_file_is_kept_where_it_is_better_and_nothing_is_built_on_it(told):
+    """Operators are spared in the converter's file: the other quantiser cannot."""
+    ranged, theirs = Repair(ranges="minmax"), Repair(quantizer="litert")
+    workshop = told({ranged: (0.9,), theirs: (0.5,)})
+    workshop.sensitive = lambda repair, _: workshop.built_on.append(repair) or []
+    workshop.built_on = []
+    ladder = workshop.climb()
+    assert [rung.name for rung in ladder.rungs if rung.loss is not None] == ["plain", "calibration", "quantizer"]
+    assert workshop.built_on == [ranged]
+
+
 def test_the_first_row_is_named_after_who_made_the_file(told):
     workshop = told({})
     workshop.conversion = Conversion("int8", quantizer="litert")
-    assert [rung.name for rung in workshop.climb().rungs][:2] == ["litert", "calibration"]
+    rungs = {rung.name: rung for rung in workshop.climb().rungs}
+    assert list(rungs)[:2] == ["litert", "calibration"]
+    assert (rungs["quantizer"].tried, rungs["quantizer"].why) == (0, "nothing to try")
 
 
 def test_a_recipe_s_repair_that_cannot_be_made_is_an_error_of_that_file_alone(told):

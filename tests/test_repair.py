@@ -131,6 +131,16 @@ def test_the_manifest_makes_the_same_file_without_a_ladder(equalised, tmp_path):
     assert written["recipe"]["repair"] == to_plain(manifest.models[0].repair.settings)
 
 
+def test_a_ladder_that_came_to_the_other_quantiser_is_made_again_by_it(trained, tmp_path):
+    path = save(trained, tmp_path / "net.h5")
+    asked = recipe_for(str(path), {"data.source": "digits", "convert.quantize": ("int8",)})
+    manifest = convert(replace(asked, repair=Repair(quantizer="litert")), tmp_path / "out")
+    (variant,) = manifest.models
+    assert (variant.quantizer, variant.verdict, manifest.source.notes) == ("litert", "ok", [])
+    (theirs,) = run(path, tmp_path / "theirs", **{"convert.quantizer": "litert"}).models
+    assert theirs.sha256 == variant.sha256
+
+
 def test_nothing_is_repaired_unless_a_drop_was_asked_for(scaled, tmp_path):
     manifest = run(scaled, tmp_path)
     assert manifest.verdict == "degraded"
@@ -221,6 +231,8 @@ def test_a_ladder_that_ends_keeps_the_best_file_and_says_what_was_tried(trained,
     assert [rung["name"] for rung in ladder["rungs"]] == ["plain", *RUNGS]
     judged = {rung["name"]: rung["loss"] for rung in ladder["rungs"] if rung["loss"] is not None}
     assert "qat" in judged
+    errors = {rung["name"]: rung["error"] for rung in ladder["rungs"]}
+    assert 0 < errors["quantizer"] != errors["plain"], "LiteRT Quantizer made a file of its own"
     assert all(rung["why"] for rung in ladder["rungs"] if rung["loss"] is None)
     assert ladder["looks"] == len(judged)
     assert variant["drop"] == min(judged.values()) == judged[ladder["accepted"]]

@@ -76,7 +76,7 @@ def convert(
                     artifact.note(failed(conversion, error))
                 listen(Event("convert", f"{conversion.label}: {error}", warning=True))
             else:
-                if variant.quantizer != conversion.quantizer:
+                if conversion.quantizer not in ("converter", variant.quantizer):
                     artifact.remark(f"{variant.file}: {OTHERS_FILE.format(conversion.quantizer)}")
                 artifact.add(variant, made)
         listen(Event("convert", "done", len(conversions), len(conversions)))

@@ -1,8 +1,8 @@
 """The repair ladder: an int8 file that loses too much is made again, rung by rung, until one loses little enough.
 
 Candidates of a rung are compared on held-out samples of the training split; only the best of each meets the test
-samples, as every file does, and there it is only asked whether it may stay. So the test samples choose among six files
-at most, and nothing else is tuned on them.
+samples, as every file does, and there it is only asked whether it may stay. So the test samples choose among seven
+files at most, and nothing else is tuned on them.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ class _Ladder:
         except REFUSALS as refusal:
             return Rung(name, best, 0.0, tried, why=refusal.what), None
         self.judged.append((name, best, made, variant))
-        if not best.qat_epochs and not self._broken(variant):  # else later rungs would break the promise as well
+        made_anew = best.qat_epochs or best.quantizer  # and so nothing to build on
+        if not made_anew and not self._broken(variant):  # else later rungs would break the promise as well
             self.best, self.error = best, error
         return Rung(name, best, 0.0, tried, known), variant
 
@@ -207,6 +208,12 @@ def _ranges(ladder: _Ladder) -> Iterator[Repair]:
         yield replace(ladder.best, ranges=rule)
 
 
+def _quantizer(ladder: _Ladder) -> Iterator[Repair]:
+    """The other quantiser, which rounds and measures in its own way. Raises MissingError where it is not installed."""
+    if ladder.workshop.conversion.quantizer == "converter":
+        yield Repair(quantizer="litert")
+
+
 def _sparing(ladder: _Ladder) -> Iterator[Repair]:
     """Operators in float: each suspect alone, then those that helped most together, as long as one more helps."""
     best = replace(ladder.best, ranges=ladder.best.ranges or "minmax")
@@ -238,6 +245,7 @@ _RUNGS: Sequence[tuple[str, Callable[[_Ladder], Iterator[Repair]]]] = (
     ("calibration", _calibration),
     ("equalisation", _equalisation),
     ("ranges", _ranges),
+    ("quantizer", _quantizer),
     ("sparing", _sparing),
     ("qat", _qat),
 )

@@ -73,6 +73,8 @@ class Workshop:
         """The int8 file with these settings. Raises ModelError, DataError, MissingError or TargetError."""
         if repair.is_plain:
             return self.variants.make(self.conversion)
+        if repair.quantizer:
+            return self.variants.make(self._repaired(repair))
         if repair.qat_epochs:
             return self._trained(repair)
         self._refuse_unknown(repair)
@@ -110,7 +112,9 @@ class Workshop:
         return prove(made, conversion, self.packs, preprocess, self.recipe, machine=self.machine, steps=steps)
 
     def _repaired(self, repair: Repair) -> Conversion:
-        """Whoever makes the plain file, TensorFlow's quantiser makes the others."""
+        """Whoever makes the plain file, TensorFlow's quantiser makes the others, but for one."""
+        if repair.quantizer:
+            return replace(self.conversion, quantizer=repair.quantizer)
         return self.conversion if repair.is_plain else replace(self.conversion, repair=repair, quantizer="converter")
 
     def score(self, made: Path) -> ScoreResult:

@@ -16,6 +16,10 @@ def test_unknown_values_name_the_nearest():
         Repair(ranges="98")
     with pytest.raises(RecipeError, match="goes with nothing else"):
         Repair(qat_epochs=2, correct=True)
+    with pytest.raises(RecipeError, match="quantizer goes with nothing else"):
+        Repair(quantizer="litert", ranges="mse")
+    with pytest.raises(RecipeError, match="goes with nothing else"):
+        Repair(quantizer="litert", qat_epochs=2)
     assert set(GOALS) == {"", *KNOWN}
 
 
@@ -50,6 +54,7 @@ def test_training_is_refused_where_the_step_is(tmp_path, table, message):
 def test_settings_are_said_in_words():
     assert str(Repair()) == "the plain converter"
     said = str(Repair(samples=1000, equalize="weights", correct=True, ranges="mse", spare=("a", "b")))
+    assert str(Repair(quantizer="litert")) == "LiteRT Quantizer"
     assert said == "1000 samples, weights evened out, biases corrected, ranges mse, 2 in float"
 
 

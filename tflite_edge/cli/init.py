@@ -96,6 +96,7 @@ repair = false              # true: an int8 file that loses more than max_drop i
 #   correct = true            # biases take up what rounding the weights adds
 #   ranges = "mse"            # of activations; minmax, 99.99, 99.9
 #   spare = ["conv_1/Relu"]   # outputs of operators that stay in float
+#   quantizer = ""            # or litert, in place of all of the above
 #   qat_epochs = 0            # of training with quantisation, in place of all of the above
 
 [head]                      # of the trainable files: it begins as the model's own last layer

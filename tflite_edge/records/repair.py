@@ -11,7 +11,8 @@ from tflite_edge.records.plain import nearest
 ADVICE = ("", "redraw", "more", "outliers", "clean")  # kinds of fixes that leave the preprocessing as it is
 GOALS = ("", "weights", "activations")
 RANGES = ("", "minmax", "mse", "99.99", "99.9")
-RUNGS = ("calibration", "equalisation", "ranges", "sparing", "qat")
+RUNGS = ("calibration", "equalisation", "ranges", "quantizer", "sparing", "qat")
+OTHERS = ("", "litert")  # quantisers beside the converter
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Repair:
     ranges: of activations: "minmax", all that was reached; "mse", what costs least; a percentile, such as "99.9", each
         end cut there; "" as the converter does it.
     spare: outputs of operators that stay in float.
+    quantizer: "litert": LiteRT Quantizer's file, which takes none of the above; "" for the converter's.
     qat_epochs: of training with quantisation, which takes the place of all of the above; 0: none.
     """
 
@@ -34,6 +36,7 @@ class Repair:
     correct: bool = False
     ranges: str = ""
     spare: Tuple[str, ...] = ()
+    quantizer: str = ""
     qat_epochs: int = 0
 
     def __post_init__(self) -> None:
@@ -41,6 +44,7 @@ class Repair:
             ("advice", self.advice, ADVICE),
             ("equalize", self.equalize, GOALS),
             ("ranges", self.ranges, RANGES),
+            ("quantizer", self.quantizer, OTHERS),
         ):
             if value not in known:
                 raise RecipeError(f"unknown {key} {value!r} in [repair]", do=nearest(value, known))
@@ -48,14 +52,17 @@ class Repair:
             raise RecipeError("[repair] takes samples >= 0 and qat_epochs >= 0")
         if self.advice and self.samples:
             raise RecipeError("[repair] takes either samples or the advised ones", do="samples = 0")
-        if self.qat_epochs and (
-            self.advice or self.samples or self.equalize or self.correct or self.ranges or self.spare
+        others = (self.advice, self.samples, self.equalize, self.correct, self.ranges, self.spare)
+        for key, asked, why in (
+            ("quantizer", bool(self.quantizer), "another quantiser takes no ranges and spares no operators"),
+            ("qat_epochs", bool(self.qat_epochs), "training learns ranges and weights of its own"),
         ):
-            raise RecipeError(
-                "[repair] qat_epochs goes with nothing else",
-                evidence="training learns ranges and weights of its own",
-                do="leave the other keys of [repair] out, or qat_epochs",
-            )
+            if asked and any((*others, self.quantizer and self.qat_epochs)):
+                raise RecipeError(
+                    f"[repair] {key} goes with nothing else",
+                    evidence=why,
+                    do=f"leave the other keys of [repair] out, or {key}",
+                )
 
     @property
     def is_plain(self) -> bool:
@@ -69,6 +76,7 @@ class Repair:
             "biases corrected" if self.correct else "",
             f"ranges {self.ranges}{' %' if self.ranges[:1].isdigit() else ''}" if self.ranges else "",
             f"{len(self.spare)} in float" if self.spare else "",
+            "LiteRT Quantizer" if self.quantizer else "",
             f"{self.qat_epochs} epochs" if self.qat_epochs else "",
         ]
         return ", ".join(filter(None, words)) or "the plain converter"
