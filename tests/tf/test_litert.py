@@ -92,6 +92,14 @@ def test_the_bytes_keep_every_promise_on_both_runtimes(conversion, variants, sou
 
 
 @pytest.mark.slow
+def test_one_scale_for_each_kernel_where_it_is_asked_for(variants):
+    made = Conversion("int8", quantizer="litert", per_tensor=True)
+    facts = inspect(variants.make(made))
+    assert (facts.weights.per_channel, check(facts, made)) == (0, [])
+    assert inspect(variants.make(replace(made, per_tensor=False))).weights.per_channel
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["dynamic", "int8", "int16x8", "float16"])
 def test_side_by_side_with_the_converter(mode, variants, source, tmp_path):
     """Two files, told apart by the cache, of equal weights and answers that differ by the calibration alone."""

@@ -50,15 +50,25 @@ class Node:
             self.fields.pop(name, None)
 
 
+MOST = 2**31 - 1  # bytes of a flatbuffer, whose offsets are signed
+
+
 def load(source: str | os.PathLike[str] | bytes) -> Node:
-    """The tree of a model. Raises ModelError where it is not sound, newer than the format known here, or keeps
-    bytes outside the flatbuffer, which a rewritten one could not point to."""
+    """The tree of a model, with weights that lie behind the flatbuffer (LiteRT Quantizer writes such files) inside.
+
+    Raises ModelError where it is not sound, newer than the format known here, or too large for what lies behind it.
+    """
     facts.inspect(source)  # what it refuses is not sound; every index is from here on
     file = reader.read(source)
     tree = _table(file, "Model", file.scalar("uint32", 0))
     for buffer in tree.get("buffers", []):
-        if buffer.get("offset", 0) > 1:
-            raise _outside(file, "its weights")
+        if (offset := buffer.get("offset", 0)) > 1:
+            if len(file.data) > MOST:
+                raise _outside(file, "its weights")
+            size = buffer.get("size", 0)
+            file.need(offset, size, "a buffer outside the flatbuffer")
+            buffer["data"] = _bytes(file, range(offset, offset + size))
+            buffer.drop("offset", "size")
     for graph in tree.get("subgraphs", []):
         if any(operator.get("large_custom_options_offset", 0) > 1 for operator in graph.get("operators", [])):
             raise _outside(file, "options of its operators")

@@ -31,6 +31,7 @@ Rule = dict[str, Any]
 # Its recipes are lists of rules, of which the last that fits an operator holds. Weights are symmetric, as the kernels
 # want them, and int16 activations are.
 WEIGHTS = {"num_bits": 8, "symmetric": True, "granularity": "CHANNELWISE", "dtype": "INT"}
+WHOLE = {**WEIGHTS, "granularity": "TENSORWISE"}
 HALVES = {"num_bits": 16, "symmetric": True, "granularity": "TENSORWISE", "dtype": "FLOAT"}
 ACTIVATIONS = {
     "int8": {"num_bits": 8, "symmetric": False, "granularity": "TENSORWISE", "dtype": "INT"},
@@ -82,9 +83,9 @@ def rules(conversion: Conversion) -> list[Rule]:
     if conversion.mode == "float16":
         return [_rule("*", "FLOAT", HALVES, algorithm="float_casting", explicit_dequantize=True)]
     activations = ACTIVATIONS.get(conversion.mode)  # None: dynamic
-    found = [_rule("*", "INTEGER", WEIGHTS, activations)]
+    found = [_rule("*", "INTEGER", WHOLE if conversion.per_tensor else WEIGHTS, activations)]
     if conversion.dense_per_tensor:
-        found.append(_rule("FULLY_CONNECTED", "INTEGER", {**WEIGHTS, "granularity": "TENSORWISE"}, activations))
+        found.append(_rule("FULLY_CONNECTED", "INTEGER", WHOLE, activations))
     for edge in ("INPUT", "OUTPUT") if conversion.mode in STATIC else ():
         if conversion.io == "float32":
             found.append(_rule(edge, "FLOAT", algorithm="no_quantize"))

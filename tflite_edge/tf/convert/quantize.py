@@ -26,5 +26,5 @@ def quantize(
     """
     if conversion.quantizer == "converter":
         return convert(frozen, conversion, calibration)
-    whole = convert(frozen, replace(conversion, mode="float32", io="float32", quantizer="converter"))
+    whole = convert(frozen, replace(conversion, mode="float32", io="float32", quantizer="converter", per_tensor=False))
     return litert.quantize(whole, conversion, calibration, deadline_s=deadline_s)
