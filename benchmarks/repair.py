@@ -201,6 +201,20 @@ def targets(found: Mapping[str, Found]) -> list[Row]:
     return rows
 
 
+def counted(reached: Mapping[str, Sequence[Row]]) -> str:
+    """How many of the models and kinds of scales meet each target, and which do not."""
+    lines = []
+    for number, what in enumerate((f"Within {TARGET} points, qat apart", "No worse than either quantiser alone")):
+        every = {
+            f"{name}, {scales}": rows[2 * place + number]
+            for name, rows in reached.items()
+            for place, scales in enumerate(SCALES)
+        }
+        missed = [f"{name} ({row.measured})" for name, row in every.items() if not row.met]
+        lines.append(f"- {what}: {len(every) - len(missed)} of {len(every)}; missed by: {', '.join(missed) or 'none'}")
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.repair", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -225,8 +239,7 @@ def main(argv: Sequence[str]) -> int:
     results.show(results.table(reached))
     print(results.notes(reached))
     if options.save:
-        results.save("repair", "python -m benchmarks.repair --save", markdown(Table(COLUMNS, rows)),
-                     markdown(results.table(reached)))  # fmt: skip
+        results.save("repair", "python -m benchmarks.repair --save", markdown(Table(COLUMNS, rows)), counted(reached))
     return 0
 
 
