@@ -178,17 +178,19 @@ def _flush(folder: Path) -> None:
 class Artifact:
     """An output folder with its manifest, which is rewritten after every variant and so is always true.
 
-    What an earlier run left stays as it is until the first variant of this one is ready; then it goes. A folder that
-    was not there is not left behind empty by a recipe that is refused.
+    What an earlier run left stays as it is until the first variant of this one is ready; then it goes. The folder is
+    made with the first thing that is written: a recipe that is refused leaves none.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, argv: Sequence[str]) -> None:
-        """Make the folder and prove, before any work is done, that it can be written. Raises MissingError."""
+        """Prove, before any work is done, that the folder can be made and written. Raises MissingError."""
         with disk_errors(folder):
-            self._refusable = not folder.exists()
+            there = folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as probe:
                 probe.write(b"x")
+            if not there:
+                folder.rmdir()
         self.folder, self._recipe, self._argv = folder, _portable(recipe, folder), list(argv)
         self._models: list[Variant] = []
         self._seconds: dict[str, float] = {}
@@ -198,18 +200,12 @@ class Artifact:
     def timed(self, step: str) -> Iterator[None]:
         """Add the wall time of the block to the manifest's `seconds`."""
         start = time.perf_counter()
-        try:
-            yield
-        except BaseException:
-            if self._refusable:
-                with contextlib.suppress(OSError):  # something is in it already
-                    self.folder.rmdir()
-            raise
+        yield
         self._seconds[step] = round(self._seconds.get(step, 0.0) + time.perf_counter() - start, 3)
 
     def describe(self, recipe: Recipe, source: Provenance, preprocess: Preprocess, samples: Path) -> None:
         """Where everything that follows comes from: the recipe as it was resolved; `samples` becomes samples.npz."""
-        self._recipe, self._refusable = _portable(recipe, self.folder), False
+        self._recipe = _portable(recipe, self.folder)
         self._source, self._preprocess, self._samples = source, preprocess, samples.read_bytes()
 
     def remark(self, note: str) -> None:
@@ -257,6 +253,8 @@ class Artifact:
         self._published = True
 
     def _write(self, manifest: Manifest) -> None:
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         write(self.folder / MANIFEST, json.dumps(to_plain(manifest), indent=1) + "\n")
 
     def _manifest(self, *, complete: bool) -> Manifest:
