@@ -25,6 +25,7 @@ from tflite_edge.records.errors import ModelError
 _SCALARS = {**SCALARS, "uint8": struct.Struct("<B"), "int16": struct.Struct("<h"), "float64": struct.Struct("<d")}
 # schema.fbs, force_align: kernels read weights where they lie. Int vectors of sparse tensors want 4.
 DATA_ALIGNMENT, VECTOR_ALIGNMENT = 16, 4
+MOST_BYTES = 2**31 - 1  # of a flatbuffer, whose offsets are signed
 NEWER = "use a newer tflite-edge, or convert the model again with the converter that this one knows"
 
 
@@ -50,24 +51,19 @@ class Node:
             self.fields.pop(name, None)
 
 
-MOST = 2**31 - 1  # bytes of a flatbuffer, whose offsets are signed
-
-
 def load(source: str | os.PathLike[str] | bytes) -> Node:
     """The tree of a model, with weights that lie behind the flatbuffer (LiteRT Quantizer writes such files) inside.
 
-    Raises ModelError where it is not sound, newer than the format known here, or too large for what lies behind it.
+    Raises ModelError where it is not sound, newer than the format known here, or above 2 GB and cannot take them.
     """
     facts.inspect(source)  # what it refuses is not sound; every index is from here on
     file = reader.read(source)
     tree = _table(file, "Model", file.scalar("uint32", 0))
-    for buffer in tree.get("buffers", []):
-        if (offset := buffer.get("offset", 0)) > 1:
-            if len(file.data) > MOST:
+    for buffer, read in zip(tree.get("buffers", []), file.model.buffers, strict=True):
+        if buffer.get("offset", 0) > 1:
+            if len(file.data) > MOST_BYTES:
                 raise _outside(file, "its weights")
-            size = buffer.get("size", 0)
-            file.need(offset, size, "a buffer outside the flatbuffer")
-            buffer["data"] = _bytes(file, range(offset, offset + size))
+            buffer["data"] = _bytes(file, file.span(read))
             buffer.drop("offset", "size")
     for graph in tree.get("subgraphs", []):
         if any(operator.get("large_custom_options_offset", 0) > 1 for operator in graph.get("operators", [])):
