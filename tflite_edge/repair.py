@@ -209,7 +209,7 @@ def _ranges(ladder: _Ladder) -> Iterator[Repair]:
 
 
 def _quantizer(ladder: _Ladder) -> Iterator[Repair]:
-    """The other quantiser, which rounds and measures in its own way. Raises MissingError where it is not installed."""
+    """The other quantiser, which rounds and measures in its own way; where it is not installed, the rung says so."""
     if ladder.workshop.conversion.quantizer == "converter":
         yield Repair(quantizer="litert")
 

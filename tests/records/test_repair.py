@@ -3,10 +3,10 @@
 import pytest
 
 from tflite_edge.flatbuffer.equalize import GOALS as KNOWN
-from tflite_edge.records.conversion import Conversion
+from tflite_edge.records.conversion import QUANTIZERS, Conversion
 from tflite_edge.records.errors import RecipeError
 from tflite_edge.records.recipe import recipe_for
-from tflite_edge.records.repair import GOALS, Repair
+from tflite_edge.records.repair import GOALS, OTHERS, Repair
 
 
 def test_unknown_values_name_the_nearest():
@@ -21,6 +21,7 @@ def test_unknown_values_name_the_nearest():
     with pytest.raises(RecipeError, match="goes with nothing else"):
         Repair(quantizer="litert", qat_epochs=2)
     assert set(GOALS) == {"", *KNOWN}
+    assert {*OTHERS, "converter"} == {"", *QUANTIZERS}
 
 
 def test_only_a_plain_int8_file_can_be_repaired():

@@ -76,7 +76,8 @@ def test_a_model_that_bears_none_sees_none(folder, monkeypatch):
 
 
 def relabelled(asked, y):
-    pool = replace(asked.data.pool, y=y)
+    """The same images with other labels, which are other data: what was found for these does not count."""
+    pool = replace(asked.data.pool, y=y, sha256=f"{asked.data.pool.sha256} {y}")
     parts = {part: replace(getattr(asked.data, part), pool=pool) for part in ("train", "calibration", "test")}
     return replace(asked, data=replace(asked.data, pool=pool, **parts))
 
@@ -84,7 +85,10 @@ def relabelled(asked, y):
 def test_what_answers_quantities_sees_none_and_without_labels_the_answers_are_right(folder):
     asked = source(folder, "by_brightness")
     assert altered.strength(relabelled(asked, asked.data.pool.y.astype(np.float32)))[0] == 0.0
-    assert altered.strength(relabelled(asked, None))[0] == 0.5
+    strength, why = altered.strength(relabelled(asked, None))
+    assert (strength, why.count("100.0%")) == (0.5, 2)
+    wrong = np.roll(asked.data.pool.y, 1)  # with labels these count, though the answers stay as they were
+    assert "is right on 0.0%" in altered.strength(relabelled(asked, wrong))[1]
     one = source(folder, "by_brightness")
     with quiet():
         import tf_keras

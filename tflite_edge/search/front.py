@@ -13,6 +13,7 @@ from tflite_edge.records.search import COMPLETE, FAILED, Budget, Trial
 Values = tuple[float, ...]
 ALIKE = 1.05  # sizes and latencies whose ratio is no more are the same for all practical purposes
 SAME_POINTS = 0.1
+POINTS = 10.0  # of accuracy below the limit weigh as much as a size or latency that breaks its own by all of it
 # Points of accuracy that longer fine-tuning is thought to gain until the study has seen it KNOWN times, and at least.
 GAIN, LEAST_GAIN, KNOWN = 2.0, 0.5, 3
 
@@ -110,7 +111,7 @@ def excess(trial: Trial, budget: Budget) -> float:
     drop = 0.0
     if budget.max_drop is not None:
         drop = max(0.0, trial.drop - budget.max_drop) if trial.drop is not None else 100.0
-    return over + 100.0 * unknown + drop / 10
+    return over + 100.0 * unknown + drop / POINTS
 
 
 def choose(trials: Sequence[Trial], budget: Budget) -> tuple[Trial | None, str]:

@@ -18,13 +18,13 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
 from tflite_edge.records.search import Budget
+from tflite_edge.search.front import POINTS
 from tflite_edge.search.front import front as front_of
 
 Floats = npt.NDArray[np.float64]
 
 LEAST = 3  # trials that a process is fitted to
 WORST_DROP = 10.0  # points: what loses more interests nobody, unless the budget says so or all trials lose more
-POINTS = 10.0  # of accuracy weigh as much as a limit that is broken by its own size: as front.excess counts
 LITTLE = 1e-12  # bytes or seconds, whose logarithm is one
 NEGLIGIBLE = 1e-6  # of the volume below the limits: no gain is thought possible
 
@@ -73,7 +73,7 @@ class Gaussian(BaseSampler):
         front = front[front_of([tuple(one) for one in front])]
         mean, deviation = mean[: len(points)], deviation[: len(points)]
         gains = expected_gain(front, limits, _shortfalls(mean, deviation))
-        scale = np.array([POINTS, *limits[1:]])
+        scale = np.array([POINTS, *limits[1:]])  # as front.excess counts
         over = np.maximum(0, (_linear(mean) - limits) / scale).sum(-1)
         impossible = gains.max() < NEGLIGIBLE * scale.prod()
         best = np.lexsort((-gains, over))[0] if impossible else gains.argmax()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tflite_edge import __version__
 from tflite_edge.artifact import cached, key_of
 from tflite_edge.harness.preprocess import normalize
 from tflite_edge.records.plain import to_plain
@@ -37,7 +38,7 @@ def strength(source: Source) -> tuple[float, str]:
 
     key = key_of(
         source.fingerprint, data.pool.sha256, data.train.wanted.tolist(), to_plain(data.preprocess), STRENGTHS,
-        tensorflow_version(),
+        tensorflow_version(), __version__,
     )  # fmt: skip
     chosen, why = json.loads((cached("augment", key, ask) / "strength.json").read_text())
     return chosen, f"{chosen:g}: {source.recipe.name} {why}"
